@@ -1,0 +1,1 @@
+"""A real Kubernetes host cluster on one Linux machine."""

@@ -1,0 +1,1 @@
+"""Kubernetes inside Kubernetes, as a Pulumi component library."""

@@ -1,0 +1,1 @@
+"""The virtual kubelet: runs a virtual cluster's pods on its host's nodes."""
