@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Makes .venv from requirements.lock: the project's Python environment, the same on every machine.
+# `setup.sh lock` writes the lock files anew. The lock is uv's export with hashes rather than uv.lock, which
+# would record the address of whatever package index the machine at hand uses.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+UV_VERSION=0.13.8
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/k3k-pulumi
+
+fail() { echo "setup: $*" >&2; exit 1; }
+
+find_python() {
+  local candidate
+  for candidate in "${PYTHON:-}" python3 python3.14 python3.13 python3.12 python3.11; do
+    if [ -n "$candidate" ] && command -v "$candidate" >/dev/null &&
+      "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      command -v "$candidate"
+      return
+    fi
+  done
+  fail "no Python 3.11 or newer on PATH; install one, or name it: make setup PYTHON=/path/to/python3"
+}
+
+# uv in an environment of its own, so that neither the system's Python nor the project's is touched.
+install_uv() {
+  UV=$CACHE/uv-$UV_VERSION/bin/uv
+  [ -x "$UV" ] && return
+  if ! "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; then
+    [ "$(id -u)" = 0 ] || fail "Python's venv module is missing and this is not root; install python3-venv"
+    echo "setup: installing python3-venv"
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null
+  fi
+  echo "setup: installing uv $UV_VERSION"
+  rm -rf "$CACHE/uv-$UV_VERSION"
+  "$PYTHON" -m venv "$CACHE/uv-$UV_VERSION"
+  "$CACHE/uv-$UV_VERSION/bin/pip" install --quiet --disable-pip-version-check "uv==$UV_VERSION"
+}
+
+PYTHON=$(find_python)
+install_uv
+export UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy
+
+export_lock() { # output file, arguments of uv export
+  local out=$1
+  shift
+  "$UV" export --frozen --no-emit-workspace --format requirements-txt --no-header --no-annotate --quiet --output-file "$out" "$@" >/dev/null
+}
+
+if [ "${1:-}" = lock ]; then
+  "$UV" lock --quiet
+  export_lock requirements.lock --all-packages --all-extras
+  export_lock kubelet/image/requirements.lock --package k3k-kubelet --no-dev
+  exit
+fi
+
+echo "setup: Python environment (.venv) from requirements.lock"
+[ -x .venv/bin/python ] || "$UV" venv --quiet --python "$PYTHON" .venv
+"$UV" pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock
+"$UV" pip install --quiet --python .venv/bin/python --no-deps --editable . --editable kubelet
+touch .venv/ready
