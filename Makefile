@@ -33,7 +33,7 @@ lint: setup ## ruff, mypy, import contracts, go vet
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m devcluster check
+	$(BIN)/python -m devcluster go-check
 
 .PHONY: unit
 unit: setup ## unit and component tests: no cluster
