@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import pytest
 
-from tests import parts
+from tests import parts, run
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    run.add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     for marker, part in parts.PARTS.items():
         config.addinivalue_line("markers", f"{marker}: left out where {part.description} is not at hand")
     config.pluginmanager.register(Completeness(), "k3k-completeness")
+    config.pluginmanager.register(run.Run(config), "k3k-run")
 
 
 class Completeness:

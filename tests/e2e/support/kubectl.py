@@ -1,0 +1,105 @@
+"""kubectl, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tests.parts import cache
+
+
+class KubectlError(AssertionError):
+    """kubectl ended with an error; an AssertionError, so that `eventually` retries what only settles late."""
+
+
+def program() -> str:
+    """The dev cluster's own kubectl, else the one on PATH."""
+    built = cache() / "bin" / "kubectl"
+    found = str(built) if built.exists() else shutil.which("kubectl")
+    assert found, f"no kubectl: neither {built} nor on PATH"
+    return found
+
+
+@dataclass(frozen=True)
+class Kubectl:
+    """kubectl for one cluster, and for one namespace unless a call names another."""
+
+    kubeconfig: Path
+    namespace: str = "default"
+
+    def within(self, namespace: str) -> Kubectl:
+        """The same cluster, another namespace."""
+        return replace(self, namespace=namespace)
+
+    def command(self, *args: str) -> list[str]:
+        """The command line: for a caller that starts the process itself."""
+        return [program(), f"--kubeconfig={self.kubeconfig}", f"--namespace={self.namespace}", *args]
+
+    def environment(self) -> dict[str, str]:
+        """The caller's environment without what would point kubectl elsewhere or slow it with caches."""
+        return {
+            name: value for name, value in os.environ.items() if name not in ("KUBECONFIG", "POD_NAMESPACE")
+        }
+
+    def run(
+        self, *args: str, stdin: bytes | None = None, timeout: float = 60.0
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Runs kubectl and returns whatever came of it, its exit code too."""
+        return subprocess.run(
+            self.command(*args),
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+            env=self.environment(),
+        )
+
+    def __call__(self, *args: str, stdin: bytes | None = None, timeout: float = 60.0) -> str:
+        """Runs kubectl, which has to succeed; its standard output.
+
+        Raises:
+            KubectlError: with the command and its standard error.
+        """
+        result = self.run(*args, stdin=stdin, timeout=timeout)
+        if result.returncode:
+            raise KubectlError(
+                f"kubectl {shlex.join(args)} (namespace {self.namespace}) ended with {result.returncode}: "
+                f"{result.stderr.decode(errors='replace').strip()}"
+            )
+        return result.stdout.decode(errors="replace")
+
+    def get(self, *args: str) -> Any:
+        """`kubectl get ... -o json`, decoded: an object when one is named, else a list of objects."""
+        found = json.loads(self("get", *args, "-o", "json"))
+        return found["items"] if found.get("kind", "").endswith("List") and "items" in found else found
+
+    def apply(self, *objects: Mapping[str, Any]) -> None:
+        """Server-side apply of the objects, in this order."""
+        listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+        self("apply", "--server-side", "-f", "-", stdin=json.dumps(listed).encode())
+
+    def create(self, *objects: Mapping[str, Any]) -> None:
+        """Creates the objects; refuses those that exist."""
+        listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+        self("create", "-f", "-", stdin=json.dumps(listed).encode())
+
+    def exec(
+        self,
+        pod: str,
+        command: Sequence[str],
+        *,
+        stdin: bytes | None = None,
+        container: str | None = None,
+        timeout: float = 60.0,
+    ) -> subprocess.CompletedProcess[bytes]:
+        """`kubectl exec`, with -i when there is something for standard input."""
+        flags = (["-i"] if stdin is not None else []) + ([f"--container={container}"] if container else [])
+        return self.run("exec", *flags, pod, "--", *command, stdin=stdin, timeout=timeout)
