@@ -36,9 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(
         "k3k_scope", f"scope of the fixture virtual_cluster: {', '.join(SCOPES)}", default="function"
     )
-    parser.addini(
-        "k3k_images", "image overrides, one NAME=REFERENCE per line, as in args.images", "linelist", []
-    )
+    parser.addini("k3k_images", "image overrides, one NAME=REFERENCE per line", "linelist", [])
     parser.addini("k3k_timeout", "seconds to wait for a virtual cluster to be ready", default="180")
 
 
