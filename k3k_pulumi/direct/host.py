@@ -153,14 +153,23 @@ class Host:
         # Items of a list do not say what they are.
         return [{**item, "apiVersion": api_version, "kind": kind} for item in _plain(found)["items"]]
 
-    def delete(self, ref: Ref, *, propagation: str = "Background") -> None:
-        """Asks for the object's deletion; fine when it is gone already."""
+    def delete(self, ref: Ref, *, propagation: str = "Background", grace_period: int | None = None) -> None:
+        """Asks for the object's deletion; fine when it is gone already.
+
+        Args:
+            ref: the object.
+            propagation: what becomes of the objects it owns.
+            grace_period: seconds for a pod to end; its own by default.
+        """
+        options: Object = {"propagationPolicy": propagation}
+        if grace_period is not None:
+            options["gracePeriodSeconds"] = grace_period
         with self._errors(str(ref)), suppress(NotFoundError):
             self._dynamic.delete(
                 self._resource(ref),
                 ref.name,
                 ref.namespace or None,
-                body={"propagationPolicy": propagation},
+                body=options,
                 _request_timeout=REQUEST_TIMEOUT,
             )
 
