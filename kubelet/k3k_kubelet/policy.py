@@ -1,0 +1,238 @@
+"""What a tenant's pods may do on the host: the document `policy.json`.
+
+The defaults are the baseline level of the Pod Security Standards and somewhat stricter where a host shared by strangers
+needs it. `policy.schema.json` is made from these classes: `python -m k3k_kubelet.policy > policy.schema.json`.
+"""
+
+import json
+import sys
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+BASELINE_CAPABILITIES = (
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+)
+"""Capabilities that Pod Security's baseline lets containers add."""
+
+SAFE_SYSCTLS = (
+    "kernel.shm_rmid_forced",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_local_reserved_ports",
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.ping_group_range",
+    "net.ipv4.tcp_fin_timeout",
+    "net.ipv4.tcp_keepalive_intvl",
+    "net.ipv4.tcp_keepalive_probes",
+    "net.ipv4.tcp_keepalive_time",
+    "net.ipv4.tcp_rmem",
+    "net.ipv4.tcp_syncookies",
+    "net.ipv4.tcp_wmem",
+)
+"""Namespaced sysctls of Pod Security's baseline (those of 1.32 and newer)."""
+
+VolumeType = Literal[
+    "configMap",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "image",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+]
+Profile = Annotated[str, Meta(pattern=r"^(RuntimeDefault|Unconfined|Localhost/.+)$")]
+AllowedKey = Annotated[str, Meta(pattern=r"^(?!([^/]+\.)?k3k-pulumi\.io/)[^\s*]+$", max_length=317)]
+HostPrefix = Annotated[str, Meta(pattern=r"^/(?!.*(^|/)\.\.?(/|$))(?!.*//).*$")]
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
+LabelKey = Annotated[str, Meta(min_length=1, max_length=317)]
+
+
+class Document(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True, omit_defaults=False
+):
+    """Base of every part: camelCase in JSON, unknown keys refused."""
+
+
+class HostPath(Document, frozen=True):
+    """A part of the nodes' file system that pods may mount."""
+
+    path: Annotated[HostPrefix, Meta(description="Absolute path; it and everything below it may be mounted.")]
+    read_only: Annotated[bool, Meta(description="Refuse mounts that are not readOnly.")] = True
+
+
+class Toleration(Document, frozen=True):
+    """A toleration, with the fields and meaning of Kubernetes' own."""
+
+    key: str = ""
+    operator: Literal["Equal", "Exists"] = "Equal"
+    value: str = ""
+    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
+    toleration_seconds: int | None = None
+
+    def manifest(self) -> dict[str, Any]:
+        """The toleration as it stands in a pod."""
+        found = {"key": self.key, "operator": self.operator, "value": self.value, "effect": self.effect}
+        manifest: dict[str, Any] = {key: value for key, value in found.items() if value}
+        if self.toleration_seconds is not None:
+            manifest["tolerationSeconds"] = self.toleration_seconds
+        return manifest
+
+
+class Pods(Document, frozen=True):
+    """What the tenant's pods may ask for."""
+
+    host_network: Annotated[bool, Meta(description="Pods may use the nodes' network.")] = False
+    host_pid: Annotated[bool, Meta(description="Pods may see the nodes' processes.")] = msgspec.field(
+        default=False, name="hostPID"
+    )
+    host_ipc: Annotated[bool, Meta(description="Pods may share the nodes' IPC namespace.")] = msgspec.field(
+        default=False, name="hostIPC"
+    )
+    host_users: Annotated[
+        bool,
+        Meta(description="Pods may run in the nodes' user namespace; false gives every pod one of its own."),
+    ] = True
+    host_ports: Annotated[bool, Meta(description="Containers may have a hostPort.")] = False
+    host_probes: Annotated[
+        bool,
+        Meta(
+            description="Probes and lifecycle hooks may name a host; the node itself connects to it, past all NetworkPolicies."
+        ),
+    ] = False
+    host_paths: Annotated[
+        tuple[HostPath, ...], Meta(description="Paths of the nodes that hostPath volumes may mount.")
+    ] = ()
+    privileged: Annotated[bool, Meta(description="Containers may be privileged.")] = False
+    volume_types: Annotated[
+        tuple[VolumeType, ...], Meta(description="Kinds of volumes, beside hostPath (see hostPaths).")
+    ] = (
+        "configMap",
+        "downwardAPI",
+        "emptyDir",
+        "projected",
+        "secret",
+    )
+    capabilities: Annotated[
+        tuple[str, ...], Meta(description="Capabilities that containers may add, without the prefix CAP_.")
+    ] = BASELINE_CAPABILITIES
+    proc_mounts: Annotated[
+        tuple[Literal["Default", "Unmasked"], ...], Meta(description="Values of procMount.")
+    ] = ("Default",)
+    seccomp_profiles: Annotated[
+        tuple[Profile, ...],
+        Meta(description="Seccomp profiles; Localhost/NAME allows one file, Localhost/* any."),
+    ] = ("RuntimeDefault",)
+    default_seccomp_profile: Annotated[
+        Literal["", "RuntimeDefault"],
+        Meta(
+            description='Profile of pods that set none; "" leaves them to the nodes, which is Unconfined on most.'
+        ),
+    ] = "RuntimeDefault"
+    app_armor_profiles: Annotated[
+        tuple[Profile, ...],
+        Meta(description="AppArmor profiles; Localhost/NAME allows one profile, Localhost/* any."),
+    ] = ("RuntimeDefault",)
+    se_linux_options: Annotated[
+        bool,
+        Meta(
+            description="Pods may set any SELinux options; false allows only the container types of the baseline level."
+        ),
+    ] = False
+    sysctls: Annotated[tuple[str, ...], Meta(description="Sysctls that pods may set.")] = SAFE_SYSCTLS
+    priority_classes: Annotated[
+        tuple[Name, ...],
+        Meta(
+            description="PriorityClasses of the host that pods may use under the same name; others have no effect on the host."
+        ),
+    ] = ()
+    runtime_classes: Annotated[
+        tuple[Name, ...],
+        Meta(description="RuntimeClasses of the host that pods may use under the same name."),
+    ] = ()
+    node_selector: Annotated[
+        dict[LabelKey, str], Meta(description="Node labels that every pod's node must have.")
+    ] = {}
+    tolerations: Annotated[tuple[Toleration, ...], Meta(description="Tolerations that every pod gets.")] = ()
+    allowed_tolerations: Annotated[
+        tuple[Toleration, ...],
+        Meta(
+            description="Tolerations for taints of the host that pods may set themselves, these or narrower ones. "
+            "Those for node.kubernetes.io/not-ready and unreachable with NoExecute always may."
+        ),
+    ] = ()
+    labels: Annotated[
+        tuple[AllowedKey, ...],
+        Meta(
+            description='Labels that host pods carry under their own keys; "example.com/" allows all of a prefix.'
+        ),
+    ] = ()
+    annotations: Annotated[
+        tuple[AllowedKey, ...],
+        Meta(
+            description='Annotations that host pods carry under their own keys; "example.com/" allows all of a prefix.'
+        ),
+    ] = ()
+    always_pull_images: Annotated[
+        bool,
+        Meta(
+            description="Every container pulls its image at each start, so that no tenant runs what only another one has the right to pull."
+        ),
+    ] = False
+
+
+class Policy(Document, frozen=True):
+    """The whole document."""
+
+    api_version: Literal["k3k-pulumi.io/v1"] = "k3k-pulumi.io/v1"
+    pods: Pods = Pods()
+
+
+class PolicyError(ValueError):
+    """A policy document that cannot be used; the message names the place and what is wrong there."""
+
+
+def load(document: bytes | str) -> Policy:
+    """Read a policy document.
+
+    Args:
+        document: JSON. A key left out has its default; `apiVersion` is required.
+
+    Raises:
+        PolicyError: not JSON, an unknown key, a wrong type or a value that is not allowed.
+    """
+    try:
+        found = msgspec.json.decode(document, type=dict[str, Any])
+        if "apiVersion" not in found:
+            raise PolicyError('policy.json: $: "apiVersion" is missing, it must be "k3k-pulumi.io/v1"')
+        return msgspec.convert(found, Policy)
+    except msgspec.ValidationError as error:
+        reason, _, place = str(error).partition(" - at ")
+        raise PolicyError(f"policy.json: {place.strip('`') or '$'}: {reason}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise PolicyError(f"policy.json: not valid JSON: {error}") from None
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the document."""
+    made = msgspec.json.schema(Policy)
+    made = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "policy.json", **made}
+    made["$defs"]["Policy"]["required"] = ["apiVersion"]
+    return made
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(schema(), indent=2) + "\n")

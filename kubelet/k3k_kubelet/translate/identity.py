@@ -1,0 +1,61 @@
+"""Who a host object belongs to: labels for selectors, annotations for the truth."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from k3k_kubelet.translate.names import DOMAIN
+
+CLUSTER = f"{DOMAIN}/cluster"
+NAMESPACE = f"{DOMAIN}/namespace"
+COMPONENT = f"{DOMAIN}/component"
+NAME = f"{DOMAIN}/name"
+UID = f"{DOMAIN}/uid"
+
+Component = Literal["workload", "token"]
+"""`workload`: the copy of an object of the tenant. `token`: the Secret with a pod's service-account tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The virtual object that a host object stands for."""
+
+    cluster: str
+    namespace: str
+    name: str
+    uid: str
+
+
+def labels(cluster: str, namespace: str, component: Component = "workload") -> dict[str, str]:
+    """Labels of every host object of a virtual namespace; set last, over anything else."""
+    return {CLUSTER: cluster, NAMESPACE: namespace, COMPONENT: component}
+
+
+def annotations(cluster: str, obj: Mapping[str, Any]) -> dict[str, str]:
+    """Annotations that tie a host object to the virtual object `obj`."""
+    metadata = obj["metadata"]
+    return {
+        CLUSTER: cluster,
+        NAME: metadata["name"],
+        NAMESPACE: metadata.get("namespace", ""),
+        UID: metadata.get("uid", ""),
+    }
+
+
+def owner_of(host_object: Mapping[str, Any]) -> Identity | None:
+    """The virtual object that a host object stands for.
+
+    Returns:
+        None when the annotations do not say: then the object is not ours and must not be touched.
+    """
+    found = host_object.get("metadata", {}).get("annotations") or {}
+    try:
+        return Identity(found[CLUSTER], found[NAMESPACE], found[NAME], found[UID])
+    except KeyError:
+        return None
+
+
+def is_token(host_object: Mapping[str, Any]) -> bool:
+    """Whether a host Secret holds a pod's tokens rather than the copy of a Secret of the tenant."""
+    found = host_object.get("metadata", {}).get("labels") or {}
+    return bool(found.get(COMPONENT) == "token")

@@ -1,0 +1,62 @@
+"""Texts of the host with the virtual names in them."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from k3k_kubelet.translate import names
+from k3k_kubelet.translate.references import references
+
+Rewrite = Callable[[str], str]
+
+_HOST_NAME = re.compile(r"-[a-z2-7]{16}(?![a-z0-9])")
+"""How a name made by `names` ends."""
+
+
+def rewriter(pod: Mapping[str, Any], cluster: str, host_namespace: str, host_uid: str) -> Rewrite:
+    """A function that puts virtual names into a message about a pod.
+
+    Args:
+        pod: the tenant's pod.
+        cluster: name of the virtual cluster.
+        host_namespace: the namespace of its pods on the host.
+        host_uid: uid of the pod's copy.
+
+    Returns:
+        The function; what it does not know it leaves alone. The names are worked out on first need: most messages
+        have none.
+    """
+    pairs: list[tuple[re.Pattern[str], str]] = []
+
+    def rewrite(text: str) -> str:
+        if host_uid not in text and host_namespace not in text and not _HOST_NAME.search(text):
+            return text
+        if not pairs:
+            pairs.extend(_pairs(pod, cluster, host_namespace, host_uid))
+        for pattern, replacement in pairs:
+            text = pattern.sub(lambda _, fixed=replacement: fixed, text)  # type: ignore[misc]
+        return text
+
+    return rewrite
+
+
+def _pairs(
+    pod: Mapping[str, Any], cluster: str, host_namespace: str, host_uid: str
+) -> list[tuple[re.Pattern[str], str]]:
+    metadata = pod["metadata"]
+    namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
+    used = references(pod)
+    known = {names.token_secret_name(cluster, namespace, name, uid): f"{name}-token"}
+    for each in sorted({*used.config_maps, *used.secrets, *used.claims, name}):
+        known[names.host_name(cluster, namespace, each)] = each
+    literal: dict[str, str] = {}
+    for host, virtual in known.items():
+        literal[f"{host_namespace}/{host}"] = f"{namespace}/{virtual}"
+        literal[f"{host}_{host_namespace}"] = f"{virtual}_{namespace}"
+        literal[host] = virtual
+    literal[f'"{host_namespace}"'] = f'"{namespace}"'
+    if host_uid:
+        literal[host_uid] = uid
+    return [
+        (re.compile(rf"(?<![a-z0-9-]){re.escape(old)}(?![a-z0-9-])"), new) for old, new in literal.items()
+    ]

@@ -1,0 +1,1 @@
+"""Functions of the field table, by subject."""

@@ -1,0 +1,60 @@
+"""Fields of the pod as a whole."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from k3k_kubelet.translate.context import Context
+from k3k_kubelet.translate.names import MAX_NAME
+from k3k_kubelet.translate.objects import Object
+from k3k_kubelet.translate.rules import scheduling, security
+from k3k_kubelet.translate.schema import OMIT
+
+
+def never(value: bool, context: Context, path: str, parent: Mapping[str, Any]) -> bool:  # noqa: ARG001
+    """False whatever the tenant says; `finish` says it for those who say nothing."""
+    return False
+
+
+def omit(value: Any, context: Context, path: str, parent: Mapping[str, Any]) -> Any:  # noqa: ARG001
+    """Left to `finish`."""
+    return OMIT
+
+
+def dns_policy(value: str, context: Context, path: str, parent: Mapping[str, Any]) -> str:  # noqa: ARG001
+    """The host's cluster DNS is not the tenant's: pods resolve as their node does."""
+    return "None" if value == "None" else "Default"
+
+
+def priority_class(value: str, context: Context, path: str, parent: Mapping[str, Any]) -> Any:  # noqa: ARG001
+    """A PriorityClass of the host that the policy shares; the tenant's own order only the tenant's pods."""
+    if value in context.policy.priority_classes:
+        return value
+    if value:
+        context.drop(
+            path,
+            f"{value!r} is not among pods.priorityClasses of the cluster's policy; it has no effect on the host",
+        )
+    return OMIT
+
+
+def hostname(name: str) -> str:
+    """What Kubernetes makes of a pod's name, as far as the field `hostname` takes it: dots become hyphens."""
+    return name.replace(".", "-")[:MAX_NAME].rstrip("-")
+
+
+def finish(spec: Object, context: Context, path: str, value: Mapping[str, Any]) -> Object:  # noqa: ARG001
+    """What every host pod has, whatever the tenant's says."""
+    spec["serviceAccountName"] = context.cluster.service_account
+    spec["automountServiceAccountToken"] = False
+    spec["enableServiceLinks"] = False
+    if not spec.get("hostname"):
+        spec["hostname"] = hostname(context.name)
+    if value.get("nodeName"):
+        scheduling.node_name(spec, value["nodeName"])
+    scheduling.node_selector(spec, context)
+    wanted = scheduling.with_enforced(spec.get("tolerations", []), context)
+    if wanted:
+        spec["tolerations"] = wanted
+    security.pod_defaults(spec, context)
+    security.check_read_only(spec, context)
+    return spec

@@ -1,0 +1,116 @@
+"""The field table: a pod's spec, the root of all."""
+
+from k3k_kubelet.translate.rules import pod, scheduling, security
+from k3k_kubelet.translate.schema import (
+    BOOLEAN,
+    INTEGER,
+    STRING,
+    STRING_MAP,
+    STRINGS,
+    ListOf,
+    Struct,
+    by_policy,
+    copied,
+    dropped,
+    refused,
+    translated,
+)
+from k3k_kubelet.translate.table.containers import CONTAINER, EPHEMERAL_CONTAINER, RESOURCES
+from k3k_kubelet.translate.table.scheduling import AFFINITY, TOLERATION, TOPOLOGY_SPREAD
+from k3k_kubelet.translate.table.security import POD_SECURITY
+from k3k_kubelet.translate.table.volumes import IMAGE_PULL_SECRET, VOLUME
+
+_NAME = Struct("PodReadinessGate", {"conditionType": copied(STRING)})
+_DNS = Struct(
+    "PodDNSConfig",
+    {
+        "nameservers": copied(STRINGS),
+        "options": copied(
+            ListOf(Struct("PodDNSConfigOption", {"name": copied(STRING), "value": copied(STRING)}))
+        ),
+        "searches": copied(STRINGS),
+    },
+)
+_HOST_ALIAS = Struct("HostAlias", {"hostnames": copied(STRINGS), "ip": copied(STRING)})
+
+POD_SPEC = Struct(
+    "PodSpec",
+    {
+        "activeDeadlineSeconds": copied(INTEGER),
+        "affinity": translated(AFFINITY, "terms about pods are limited to this cluster's"),
+        "automountServiceAccountToken": translated(
+            BOOLEAN,
+            "false: the virtual API server has already put the tenant's token into the spec",
+            pod.never,
+        ),
+        "containers": translated(ListOf(CONTAINER), "see there"),
+        "dnsConfig": copied(_DNS),
+        "dnsPolicy": translated(
+            STRING, "Default in place of ClusterFirst: the host's DNS is not the tenant's", pod.dns_policy
+        ),
+        "enableServiceLinks": translated(
+            BOOLEAN, "false: the virtual Services' variables are put into the containers", pod.never
+        ),
+        "ephemeralContainers": translated(
+            ListOf(EPHEMERAL_CONTAINER), "added through the host's subresource once the pod is there"
+        ),
+        "evictionResponders": dropped("who may delay an eviction on the host is not the tenant's to say"),
+        "hostAliases": copied(ListOf(_HOST_ALIAS)),
+        "hostIPC": by_policy(BOOLEAN, "if pods.hostIPC", security.flag("hostIPC", "host_ipc")),
+        "hostNetwork": by_policy(
+            BOOLEAN, "if pods.hostNetwork", security.flag("hostNetwork", "host_network")
+        ),
+        "hostPID": by_policy(BOOLEAN, "if pods.hostPID", security.flag("hostPID", "host_pid")),
+        "hostUsers": by_policy(BOOLEAN, "false always; true if pods.hostUsers", security.host_users),
+        "hostname": translated(STRING, "the virtual pod's name where none is set, cut as Kubernetes does"),
+        "hostnameOverride": copied(STRING),
+        "imagePullSecrets": translated(ListOf(IMAGE_PULL_SECRET), "the Secrets' copies on the host"),
+        "initContainers": translated(ListOf(CONTAINER), "see there"),
+        "nodeName": translated(
+            STRING,
+            "a required node affinity, so that the host's scheduler and taints stay in force",
+            pod.omit,
+        ),
+        "nodeSelector": translated(
+            STRING_MAP, "with pods.nodeSelector of the policy; nodes have their host labels"
+        ),
+        "os": copied(
+            Struct("PodOS", {"name": by_policy(STRING, "linux", security.operating_system)}),
+        ),
+        "overhead": dropped("the host computes it from its own RuntimeClass"),
+        "preemptionPolicy": dropped("the host's PriorityClass decides"),
+        "priority": dropped("the host computes it from its own PriorityClass"),
+        "priorityClassName": by_policy(
+            STRING, "if pods.priorityClasses has it, else left out", pod.priority_class
+        ),
+        "readinessGates": copied(ListOf(_NAME), "their conditions are written to the host's pod"),
+        "resourceClaims": refused("ResourceClaims are not given to the tenants of this cluster"),
+        "resources": copied(RESOURCES),
+        "restartPolicy": copied(STRING),
+        "runtimeClassName": by_policy(
+            STRING, "if pods.runtimeClasses has it", security.one_of("runtimeClasses", "runtime_classes")
+        ),
+        "schedulerName": dropped("the host's scheduler places all pods"),
+        "schedulingGates": refused(
+            "the pod's scheduling gates are not all removed yet", "the pod starts when they are"
+        ),
+        "schedulingGroup": refused("PodGroups are not known to the host"),
+        "securityContext": copied(POD_SECURITY),
+        "serviceAccount": dropped("see serviceAccountName"),
+        "serviceAccountName": translated(
+            STRING, "a host account without rights; the tenant's account is in its tokens", pod.omit
+        ),
+        "setHostnameAsFQDN": copied(BOOLEAN),
+        "shareProcessNamespace": copied(BOOLEAN),
+        "subdomain": copied(STRING),
+        "terminationGracePeriodSeconds": copied(INTEGER),
+        "tolerations": by_policy(
+            ListOf(TOLERATION),
+            "those in pods.allowedTolerations, and pods.tolerations; others are left out",
+            scheduling.tolerations,
+        ),
+        "topologySpreadConstraints": translated(ListOf(TOPOLOGY_SPREAD), "limited to this cluster's pods"),
+        "volumes": translated(ListOf(VOLUME), "see there"),
+    },
+    pod.finish,
+)
