@@ -1,0 +1,1 @@
+"""Builds the kubelet's container image without a container engine: `python -m kubelet.image`."""

@@ -1,0 +1,226 @@
+"""The image from its three layers: Debian rootfs, wheels, the kubelet's own package.
+
+Each layer is cached under a name made of its inputs, so that after a change of the kubelet's source only the
+last and smallest one is made anew.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import fnmatch
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from devcluster import oci
+from kubelet.image import debian, rootfs, steps
+from kubelet.image.steps import BuildError, finished, key, need, run, step
+
+REPOSITORY = "ghcr.io/k3k-pulumi/kubelet"
+_HERE = Path(__file__).parent
+_PROJECT = _HERE.parent
+_LOCK = _HERE / "requirements.lock"
+_PROGRAMS = {"mmdebstrap": "mmdebstrap", "readelf": "binutils", "strip": "binutils", "unshare": "util-linux"}
+_KEPT = 3
+"""So many versions of each layer stay in the cache, for switching between branches."""
+_LEFT_OUT = (
+    *("*.c", "*.h", "*.pxd", "*.pxi", "*.pyi", "*.pyx", "__pycache__", "bin", "test", "tests"),
+    *("INSTALLER", "RECORD", "REQUESTED", "direct_url.json", "uv_cache.json", ".lock"),
+)
+# Isolated: neither the environment nor the working folder can add code to a process that holds a CA's key.
+_LAUNCHER = """\
+#!/usr/bin/python3 -I
+import sys
+
+from k3k_kubelet.__main__ import main
+
+sys.exit(main())
+"""
+
+
+def version() -> str:
+    """The kubelet's version, which is the image's tag."""
+    return str(tomllib.loads((_PROJECT / "pyproject.toml").read_text())["project"]["version"])
+
+
+def build(cache: Path, *, refresh: bool = False) -> oci.Image:
+    """Makes the image and returns what was written.
+
+    Args:
+        cache: For the archive (`images-built/kubelet-<version>.tar`) and the layers.
+        refresh: Resolve the Debian packages again instead of using the ones unpacked before.
+
+    Raises:
+        BuildError: Not root, a program or package source is missing, or a step failed.
+    """
+    if os.geteuid():
+        raise BuildError("needs root: packages are unpacked with their owners and run in a chroot")
+    need(_PROGRAMS)
+    work = cache / "image-build"
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        base = _base(work, refresh=refresh)
+        wheels = _wheels(work, base)
+        package = _package(work, base)
+        _check(work, [base, wheels, package])
+        with step("archive"):
+            archive = cache / "images-built" / f"kubelet-{version()}.tar"
+            layers = [part.layer for part in (base, wheels, package)]
+            return oci.write_archive(archive, f"{REPOSITORY}:{version()}", _config(), layers)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One layer, packed and as a tree."""
+
+    tree: Path
+    layer: oci.Layer
+
+
+def _part(work: Path, name: str, inputs: str, what: str, make: Callable[[Path], None]) -> _Part:
+    """A layer from the cache, or made: `make` fills an empty folder with its files."""
+    folder = work / f"{name}-{inputs}"
+    if not folder.is_dir():
+        with step(what), finished(folder) as unfinished:
+            tree = unfinished / "tree"
+            tree.mkdir()
+            make(tree)
+            layer = oci.write_layer(oci.entries_of(tree), unfinished / "layer.tar.gz")
+            (unfinished / "layer.json").write_text(json.dumps(dataclasses.asdict(layer), default=str))
+        for old in sorted(work.glob(f"{name}-*"), key=lambda path: path.stat().st_mtime)[:-_KEPT]:
+            shutil.rmtree(old)
+    record = json.loads((folder / "layer.json").read_text())
+    return _Part(folder / "tree", oci.Layer(**record | {"path": folder / "layer.tar.gz"}))
+
+
+def _base(work: Path, *, refresh: bool) -> _Part:
+    codename = debian.suite()
+    sources = debian.sources(codename)
+    code = [Path(module.__file__ or "") for module in (debian, rootfs, oci)]
+    inputs = key(codename, platform.machine(), json.dumps(sources), Path("/etc/os-release"), *code)
+    if refresh:
+        shutil.rmtree(work / f"rootfs-{inputs}", ignore_errors=True)
+
+    def make(tree: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=work) as name:
+            unpacked = Path(name, "unpacked")
+            debian.unpack(codename, sources, unpacked, Path(name))
+            rootfs.assemble(unpacked, tree)
+
+    what = f"root file system: {', '.join(debian.PACKAGES)} of {codename}"
+    return _part(work, "rootfs", inputs, what, make)
+
+
+def _wheels(work: Path, base: _Part) -> _Part:
+    python = rootfs.python_version(base.tree)
+    code = [Path(__file__), Path(rootfs.__file__), Path(oci.__file__)]
+    inputs = key(python, platform.machine(), _LOCK, *code)
+
+    def make(tree: Path) -> None:
+        target = tree / _site(python)
+        command: list[str | Path] = [_uv(), "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
+        command += ["--only-binary", ":all:", "--link-mode", "copy"]
+        command += ["--python", sys.executable, "--python-version", python]
+        command += ["--python-platform", f"{platform.machine()}-unknown-linux-gnu"]
+        run([*command, "--target", target, "--requirements", _LOCK])
+        for path in sorted(target.rglob("*"), reverse=True):
+            if any(fnmatch.fnmatchcase(path.name, pattern) for pattern in _LEFT_OUT):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            elif ".so" in path.suffixes:
+                run(["strip", "--strip-unneeded", path])
+                _check_libraries(path, base.tree)
+        rootfs.compile_all(base.tree, f"/{_site(python)}", local=tree)
+
+    return _part(work, "wheels", inputs, f"Python packages for {python} from {_LOCK.name}", make)
+
+
+def _package(work: Path, base: _Part) -> _Part:
+    python = rootfs.python_version(base.tree)
+    sources = sorted(path for path in (_PROJECT / "k3k_kubelet").rglob("*") if path.is_file())
+    files = [path for path in sources if "__pycache__" not in path.parts]
+    names = "\0".join(str(path.relative_to(_PROJECT)) for path in files)
+    inputs = key(python, version(), names, *files, Path(__file__), Path(rootfs.__file__), Path(oci.__file__))
+
+    def make(tree: Path) -> None:
+        site = tree / _site(python)
+        for path in files:
+            copy = site / path.relative_to(_PROJECT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+        metadata = site / f"k3k_kubelet-{version()}.dist-info" / "METADATA"
+        metadata.parent.mkdir()
+        metadata.write_text(f"Metadata-Version: 2.1\nName: k3k-kubelet\nVersion: {version()}\n")
+        launcher = tree / "usr/local/bin/k3k-kubelet"
+        launcher.parent.mkdir()
+        launcher.write_text(_LAUNCHER)
+        launcher.chmod(0o755)
+        rootfs.compile_all(base.tree, f"/{_site(python)}", local=tree)
+
+    return _part(work, "package", inputs, f"k3k_kubelet {version()}", make)
+
+
+def _check(work: Path, parts: Sequence[_Part]) -> None:
+    """Starts the image's programs as its user: what is missing shows here, not in a cluster."""
+    done = parts[-1].tree.parent / "checked-with" / "-".join(part.layer.digest[7:19] for part in parts)
+    if done.exists():
+        return
+    with step("check: the image's programs start"), tempfile.TemporaryDirectory(dir=work) as name:
+        for part in parts:
+            run(["cp", "--archive", f"{part.tree}/.", name])
+        Path(name).chmod(0o755)
+        enter = ["chroot", f"--userspec={rootfs.USER}:{rootfs.USER}", name]
+        modules = ", ".join(["asyncio", "ssl", *_modules(parts[1].tree)])
+        run([*enter, "/usr/bin/openssl", "version"])
+        run([*enter, "/usr/bin/python3", "-I", "-c", f"import {modules}"])
+        run([*enter, "/usr/local/bin/k3k-kubelet", "--help"])
+    done.parent.mkdir(exist_ok=True)
+    done.touch()
+
+
+def _modules(tree: Path) -> list[str]:
+    """Top-level modules of the wheels."""
+    (site,) = (tree / "usr/local/lib").glob("python*/dist-packages")
+    packages = [path.parent.name for path in site.glob("*/__init__.py")]
+    return sorted(packages + [path.stem for path in site.glob("*.py")])
+
+
+def _site(python: str) -> str:
+    """Where Debian's Python looks for packages that are not Debian's."""
+    return f"usr/local/lib/python{python}/dist-packages"
+
+
+def _uv() -> Path:
+    """The uv that `make setup` installed, or one on PATH."""
+    installed = sorted(steps.cache().glob("uv-*/bin/uv"), key=lambda path: path.stat().st_mtime)
+    found = installed[-1] if installed else shutil.which("uv")
+    if not found:
+        raise BuildError("no uv: run `make setup` first")
+    return Path(found)
+
+
+def _check_libraries(path: Path, root: Path) -> None:
+    for library in rootfs.needed(path):
+        if not any((folder / library).exists() for folder in rootfs.library_folders(root)):
+            raise BuildError(f"{path.name} needs {library}: add its package to debian.PACKAGES")
+
+
+def _config() -> oci.Config:
+    return oci.Config(
+        entrypoint=["k3k-kubelet"],
+        user=f"{rootfs.USER}:{rootfs.USER}",
+        environment={"PATH": "/usr/local/bin:/usr/bin"},
+        labels={
+            "org.opencontainers.image.title": "k3k-kubelet",
+            "org.opencontainers.image.version": version(),
+            "org.opencontainers.image.licenses": "Apache-2.0",
+        },
+    )
