@@ -1,0 +1,262 @@
+"""Requests to one API server: get, list, create, patch, replace, delete, and subresources."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import random
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, cast
+
+import aiohttp
+import orjson
+
+from k3k_kubelet.api.endpoint import Endpoint, base_url
+from k3k_kubelet.api.errors import ApiError, UnauthorizedError, UnreachableError, from_response
+from k3k_kubelet.api.resources import Resource
+
+Object = dict[str, Any]
+
+USER_AGENT = "k3k-kubelet"
+ATTEMPTS = 4
+"""Tries of one request before its error is raised; the caller's queue goes on from there."""
+MAX_PAUSE = 10.0
+"""Seconds: the longest pause inside a request, whatever Retry-After says."""
+PAGE = 500
+
+_REJECTED = frozenset({429, 503})
+"""Answers that mean 'not processed': any request may be repeated. Of the others only reads are."""
+_METADATA_ONLY = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
+
+
+class PatchType(enum.Enum):
+    """Content types of a PATCH."""
+
+    MERGE = "application/merge-patch+json"
+    STRATEGIC = "application/strategic-merge-patch+json"
+    APPLY = "application/apply-patch+yaml"
+
+
+class ApiClient:
+    """A client of one API server over a pool of HTTP/1.1 connections.
+
+    Args:
+        endpoint: Where it is, and the credentials.
+        connections: Size of the pool; watches hold one each besides.
+        timeout: Seconds for one try of a request.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, connections: int = 16, timeout: float = 30.0) -> None:
+        self.endpoint = endpoint
+        self._connections = connections
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, 10.0))
+        self._session: aiohttp.ClientSession | None = None
+        self._watches: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Closes every connection, running watches included."""
+        for session in (self._session, self._watches):
+            if session is not None:
+                await session.close()
+        self._session = self._watches = None
+
+    async def get(
+        self, resource: Resource, namespace: str | None, name: str, *, metadata_only: bool = False
+    ) -> Object:
+        """One object.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        path = resource.path(namespace, name)
+        accept = _METADATA_ONLY.format("") if metadata_only else None
+        return await self.request("GET", path, accept=accept)
+
+    async def pages(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        metadata_only: bool = False,
+    ) -> AsyncIterator[Object]:
+        """The pages of a list, each a List object: one by one, so that a large one is never held whole.
+
+        Raises:
+            GoneError: The list outlived its snapshot; begin again.
+        """
+        accept = _METADATA_ONLY.format("List") if metadata_only else None
+        parameters = {**(query or {}), "limit": str(PAGE)}
+        while True:
+            page = await self.request("GET", resource.path(namespace), query=parameters, accept=accept)
+            yield page
+            token = page["metadata"].get("continue")
+            if not token:
+                return
+            parameters["continue"] = token
+
+    async def list_all(
+        self, resource: Resource, namespace: str | None = None, *, query: Mapping[str, str] | None = None
+    ) -> list[Object]:
+        """All objects of a (small) collection."""
+        return [
+            item
+            async for page in self.pages(resource, namespace, query=query)
+            for item in page.get("items") or ()
+        ]
+
+    async def create(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        body: Object,
+        *,
+        name: str = "",
+        subresource: str = "",
+    ) -> Object:
+        """Creates an object, or POSTs to a subresource (`binding`, `token`) of the object `name`."""
+        path = resource.path(namespace, name or None, subresource)
+        return await self.request("POST", path, body=body)
+
+    async def replace(
+        self, resource: Resource, namespace: str | None, name: str, body: Object, *, subresource: str = ""
+    ) -> Object:
+        """PUTs an object. metadata.resourceVersion and uid in the body are preconditions.
+
+        Raises:
+            ConflictError: They do not hold.
+        """
+        return await self.request("PUT", resource.path(namespace, name, subresource), body=body)
+
+    async def patch(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        body: Object,
+        *,
+        kind: PatchType = PatchType.MERGE,
+        subresource: str = "",
+        field_manager: str = "",
+    ) -> Object:
+        """Patches an object. metadata.uid in the body is a precondition (422 for another object).
+
+        Server-side apply (`PatchType.APPLY`) needs a field manager and takes over foreign fields.
+        """
+        query = {"fieldManager": field_manager} if field_manager else {}
+        if kind is PatchType.APPLY:
+            query["force"] = "true"
+        path = resource.path(namespace, name, subresource)
+        return await self.request("PATCH", path, query=query, body=body, content_type=kind.value)
+
+    async def delete(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        *,
+        uid: str | None = None,
+        grace_period: int | None = None,
+    ) -> Object:
+        """Deletes an object.
+
+        Args:
+            resource: Of which resource.
+            namespace: Its namespace, None for a cluster-scoped one.
+            name: Its name.
+            uid: Precondition: only the object with this uid.
+            grace_period: Seconds; the object's own default when None.
+
+        Raises:
+            ConflictError: Another object has that name now.
+            NotFoundError: There is none.
+        """
+        options: Object = {"kind": "DeleteOptions", "apiVersion": "v1"}
+        if uid is not None:
+            options["preconditions"] = {"uid": uid}
+        if grace_period is not None:
+            options["gracePeriodSeconds"] = grace_period
+        return await self.request("DELETE", resource.path(namespace, name), body=options)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Object | None = None,
+        content_type: str = "application/json",
+        accept: str | None = None,
+    ) -> Object:
+        """One request with its repetitions: 429 and 503 are waited for, reads also survive a cut.
+
+        Raises:
+            ApiError: The last try's error.
+        """
+        data = None if body is None else orjson.dumps(body)
+        headers = {"Accept": accept or "application/json"}
+        if data is not None:
+            headers["Content-Type"] = content_type
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await self._try(method, path, query or {}, data, headers)
+            except ApiError as error:
+                if attempt == ATTEMPTS or not _repeatable(method, error):
+                    raise
+                if isinstance(error, UnauthorizedError):
+                    if attempt > 1:
+                        raise
+                    self.endpoint.refresh()
+                    continue
+                pause = error.retry_after if error.retry_after is not None else 0.1 * 2**attempt
+                await asyncio.sleep(min(pause, MAX_PAUSE) * random.uniform(0.8, 1.2))  # noqa: S311
+        raise AssertionError("unreachable")
+
+    async def _try(
+        self, method: str, path: str, query: Mapping[str, str], data: bytes | None, headers: Mapping[str, str]
+    ) -> Object:
+        if self._session is None:
+            self._session = _session(self._connections)
+        try:
+            async with self._session.request(
+                method,
+                base_url(self.endpoint) + path,
+                params=query,
+                data=data,
+                headers=self.headers(headers),
+                ssl=self.endpoint.ssl_context(),
+                timeout=self._timeout,
+                allow_redirects=False,
+            ) as response:
+                body = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise UnreachableError(f"{method} {path}: {type(error).__name__} {error}".strip()) from error
+        if response.status >= 300:
+            raise from_response(response.status, body, response.headers.get("Retry-After"))
+        return cast(Object, orjson.loads(body))
+
+    def headers(self, extra: Mapping[str, str]) -> dict[str, str]:
+        """Request headers: the credentials of this moment, and `extra`."""
+        token = self.endpoint.token()
+        authorization = {"Authorization": f"Bearer {token}"} if token else {}
+        return {"User-Agent": USER_AGENT, **authorization, **extra}
+
+    def watch_session(self) -> aiohttp.ClientSession:
+        """The session of streams, apart from the pool: a watch never waits for a request, nor the reverse."""
+        if self._watches is None:
+            self._watches = _session(0)
+        return self._watches
+
+
+def _session(connections: int) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=60.0, ttl_dns_cache=60)
+    # No compression: it costs more CPU than it saves on a link inside one cluster.
+    return aiohttp.ClientSession(
+        connector=connector, auto_decompress=False, skip_auto_headers=("Accept-Encoding",)
+    )
+
+
+def _repeatable(method: str, error: ApiError) -> bool:
+    if isinstance(error, UnauthorizedError) or error.code in _REJECTED:
+        return True
+    return method == "GET" and (error.code == 0 or error.code >= 500)

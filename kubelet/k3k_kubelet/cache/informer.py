@@ -1,0 +1,126 @@
+"""Keeps a store equal to a collection of an API server: list, watch, and list again where one got lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Mapping
+
+from k3k_kubelet.api.client import ApiClient, Object
+from k3k_kubelet.api.errors import ApiError, GoneError
+from k3k_kubelet.api.resources import Resource
+from k3k_kubelet.api.watch import IDLE_SECONDS, watch
+from k3k_kubelet.cache.store import Key, Store
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE, LAST_PAUSE = 0.2, 30.0
+"""Seconds between tries after errors: doubled from the first to the last."""
+
+
+class Informer:
+    """List and watch of one collection into a store, for as long as the task runs.
+
+    Args:
+        client: The API server.
+        resource: What to keep.
+        store: Where to.
+        namespace: One namespace, None for all.
+        label_selector: Only objects with these labels.
+        field_selector: Only objects with these fields.
+        metadata_only: Keep metadata alone; the server sends no more than that.
+        idle: Seconds without a byte after which a watch counts as dead.
+    """
+
+    def __init__(
+        self,
+        client: ApiClient,
+        resource: Resource,
+        store: Store,
+        *,
+        namespace: str | None = None,
+        label_selector: str = "",
+        field_selector: str = "",
+        metadata_only: bool = False,
+        idle: float = IDLE_SECONDS,
+    ) -> None:
+        self.store = store
+        self.resource = resource
+        self.synced = asyncio.Event()
+        """Set after the first full list."""
+        self._client = client
+        self._namespace = namespace
+        selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
+        self._query: Mapping[str, str] = {name: text for name, text in selectors.items() if text}
+        self._metadata_only = metadata_only
+        self._idle = idle
+        self._version: str | None = None
+        self._failures = 0
+
+    async def run(self) -> None:
+        """Keeps the store current until cancelled; errors are logged and tried again without end."""
+        while True:
+            try:
+                if self._version is None:
+                    await self._list()
+                await self._watch()
+            except GoneError as error:
+                log.info("list again", extra={"resource": self.resource.plural, "why": error.message})
+                self._version = None
+            except ApiError as error:
+                await self._pause(error)
+
+    async def _pause(self, error: ApiError) -> None:
+        self._failures += 1
+        pause = min(FIRST_PAUSE * 2 ** min(self._failures - 1, 10), LAST_PAUSE)
+        pause = max(pause, error.retry_after or 0.0) * random.uniform(0.5, 1.0)  # noqa: S311
+        level = logging.WARNING if self._failures > 1 else logging.INFO
+        fields = {"resource": self.resource.plural, "error": str(error), "pause": round(pause, 1)}
+        log.log(level, "list or watch failed", extra=fields)
+        await asyncio.sleep(pause)
+
+    async def _list(self) -> None:
+        """One consistent list; what it lacks is removed from the store, as if a watch had told of it."""
+        keys: set[Key] = set()
+        version = ""
+        pages = self._client.pages(
+            self.resource, self._namespace, query=self._query, metadata_only=self._metadata_only
+        )
+        async for page in pages:
+            version = page["metadata"]["resourceVersion"]
+            for obj in page.get("items") or ():
+                metadata = obj["metadata"]
+                keys.add((metadata.get("namespace", ""), metadata["name"]))
+                self.store.put(obj)
+        self.store.retain(keys, int(version))
+        self._version = version
+        self._failures = 0
+        if not self.synced.is_set():
+            log.info("synced", extra={"resource": self.resource.plural, "objects": len(self.store)})
+            self.synced.set()
+
+    async def _watch(self) -> None:
+        assert self._version is not None  # noqa: S101 - run() lists first
+        events = watch(
+            self._client,
+            self.resource,
+            self._namespace,
+            self._version,
+            query=self._query,
+            metadata_only=self._metadata_only,
+            idle=self._idle,
+        )
+        async for kind, obj in events:
+            self._failures = 0
+            version = obj["metadata"]["resourceVersion"]
+            self._take(kind, obj)
+            self._version = version
+
+    def _take(self, kind: str, obj: Object) -> None:
+        if kind == "DELETED":
+            self.store.remove(obj)
+        elif kind == "BOOKMARK":
+            self.store.seen_version = max(self.store.seen_version, int(obj["metadata"]["resourceVersion"]))
+        else:
+            self.store.put(obj)

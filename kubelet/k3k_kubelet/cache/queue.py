@@ -1,0 +1,141 @@
+"""A queue of keys whose work is done one at a time per key, again and again until it succeeds."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+log = logging.getLogger(__name__)
+
+K = TypeVar("K", bound=Hashable)
+Worker = Callable[[K], Awaitable[float | None]]
+"""Does the work of a key. A number: again after so many seconds. An exception: again, later each time."""
+
+FIRST_BACKOFF, LAST_BACKOFF = 0.05, 60.0
+
+
+class WorkQueue(Generic[K]):
+    """Keys with work to do.
+
+    A key that is added several times before its work begins is worked on once; one that is added while its
+    work is going on, once more afterwards. No order is kept, nobody waits for ever, nothing is given up.
+
+    Args:
+        name: For the log.
+        worker: Does the work.
+        concurrency: How many keys at a time.
+        first_backoff: Seconds after the first failure of a key, doubled with each one up to a minute.
+    """
+
+    def __init__(
+        self, name: str, worker: Worker[K], *, concurrency: int = 32, first_backoff: float = FIRST_BACKOFF
+    ) -> None:
+        self.name = name
+        self._worker = worker
+        self._concurrency = concurrency
+        self._first_backoff = first_backoff
+        self._waiting: deque[K] = deque()
+        self._dirty: set[K] = set()
+        self._active: dict[K, asyncio.Task[None]] = {}
+        self._failures: dict[K, int] = {}
+        self._delayed: dict[K, float] = {}
+        self._heap: list[tuple[float, int, K]] = []
+        self._count = 0
+        self._wake = asyncio.Event()
+
+    def __len__(self) -> int:
+        """Keys that wait or are being worked on, without the delayed ones."""
+        return len(self._dirty | self._active.keys())
+
+    def add(self, key: K) -> None:
+        """Adds a key now. A delay or back-off of it ends; how long the next back-off is does not change."""
+        self._delayed.pop(key, None)
+        if key in self._dirty:
+            return
+        self._dirty.add(key)
+        if key not in self._active:
+            self._waiting.append(key)
+            self._wake.set()
+
+    def add_after(self, key: K, delay: float) -> None:
+        """Adds a key after some seconds, unless it has an earlier time already."""
+        when = asyncio.get_running_loop().time() + delay
+        if when < self._delayed.get(key, float("inf")):
+            self._delayed[key] = when
+            self._count += 1
+            heapq.heappush(self._heap, (when, self._count, key))
+            self._wake.set()
+
+    def failures(self, key: K) -> int:
+        """How often the key's work has failed in a row."""
+        return self._failures.get(key, 0)
+
+    async def run(self) -> None:
+        """Works until cancelled; then work that is going on is cancelled as well."""
+        try:
+            while True:
+                self._wake.clear()
+                due = self._take_due()
+                while self._waiting and len(self._active) < self._concurrency:
+                    self._start(self._waiting.popleft())
+                try:
+                    async with asyncio.timeout(due):
+                        await self._wake.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            tasks = list(self._active.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _take_due(self) -> float | None:
+        """Moves the delayed keys whose time has come; returns the seconds until the next one."""
+        now = asyncio.get_running_loop().time()
+        while self._heap:
+            when, _, key = self._heap[0]
+            if self._delayed.get(key) != when:
+                heapq.heappop(self._heap)
+            elif when <= now:
+                heapq.heappop(self._heap)
+                self.add(key)
+            else:
+                return when - now
+        return None
+
+    def _start(self, key: K) -> None:
+        self._dirty.discard(key)
+        self._active[key] = asyncio.create_task(self._work(key), name=f"{self.name} {key}")
+
+    async def _work(self, key: K) -> None:
+        try:
+            again = await self._worker(key)
+        except Exception as error:
+            self._failed(key, error)
+        else:
+            self._failures.pop(key, None)
+            if again is not None:
+                self.add_after(key, again)
+        finally:
+            del self._active[key]
+            if key in self._dirty:
+                self._waiting.append(key)
+            self._wake.set()
+
+    def _failed(self, key: K, error: Exception) -> None:
+        count = self._failures[key] = self._failures.get(key, 0) + 1
+        pause = min(self._first_backoff * 2 ** min(count - 1, 20), LAST_BACKOFF)
+        pause *= random.uniform(0.75, 1.25)  # noqa: S311 - jitter
+        expected = getattr(error, "code", None) is not None
+        log.log(
+            logging.INFO if expected and count < 4 else logging.WARNING,
+            "work failed",
+            extra={"queue": self.name, "key": str(key), "failures": count, "error": str(error)},
+            exc_info=None if expected else error,
+        )
+        self.add_after(key, pause)

@@ -1,0 +1,31 @@
+"""A real API server for the tests of the client, the caches and the controllers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from kubelet.tests.controlplane import ControlPlane
+
+
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """etcd and kube-apiserver of this test process."""
+    plane = ControlPlane(tmp_path_factory.mktemp("control-plane"))
+    try:
+        plane.start()
+        yield plane
+    finally:
+        plane.stop()
+
+
+@pytest.fixture
+def own_control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """One that a test may stop and compact."""
+    plane = ControlPlane(tmp_path_factory.mktemp("own-control-plane"))
+    try:
+        plane.start()
+        yield plane
+    finally:
+        plane.stop()

@@ -1,0 +1,224 @@
+"""A real control plane as processes: etcd, kube-apiserver, perhaps kube-controller-manager; no nodes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+from k3k_kubelet import certificates
+from k3k_kubelet.api import ApiClient, VirtualEndpoint
+
+from tests.e2e.support.polling import eventually
+from tests.parts import cache
+
+START_SECONDS = 60.0
+ADDRESS = "127.0.0.1"
+
+
+def kube_binary() -> Path:
+    """The dev cluster's multi-call binary; $K3K_KUBE_BINARY names another one."""
+    named = os.environ.get("K3K_KUBE_BINARY")
+    return Path(named) if named else (cache() / "bin" / "kubectl").resolve(strict=True)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on, all different."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for found in sockets:
+            found.bind((ADDRESS, 0))
+        return [found.getsockname()[1] for found in sockets]
+    finally:
+        for found in sockets:
+            found.close()
+
+
+class ControlPlane:
+    """etcd and kube-apiserver, and the controller manager when asked, with keys of their own.
+
+    Args:
+        directory: An empty folder for keys, data and logs.
+        api_server_flags: Further flags of kube-apiserver.
+        controllers: Whether the controller manager runs as well.
+    """
+
+    def __init__(
+        self, directory: Path, *, api_server_flags: Sequence[str] = (), controllers: bool = False
+    ) -> None:
+        self.directory = directory
+        self.pki = directory / "pki"
+        self.flags = list(api_server_flags)
+        self.controllers = controllers
+        self.etcd_port, self.etcd_peer_port, self.port = free_ports(3)
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self) -> None:
+        """Starts everything; ready when it returns."""
+        self._make_pki()
+        self.start_etcd()
+        self.start_api_server()
+        if self.controllers:
+            self._run(
+                "kube-controller-manager",
+                f"--kubeconfig={self.pki}/admin.kubeconfig",
+                f"--service-account-private-key-file={self.pki}/service-account.key",
+                f"--root-ca-file={self.pki}/server-ca.crt",
+                "--use-service-account-credentials=true",
+                "--leader-elect=false",
+                "--controllers=*,-attach-detach-controller,-bootstrapsigner,-tokencleaner",
+                "--node-monitor-grace-period=40s",
+                "--secure-port=0",
+            )
+
+    def start_etcd(self) -> None:
+        """Starts etcd on its port, on the data it may have."""
+        client, peer = (f"http://{ADDRESS}:{port}" for port in (self.etcd_port, self.etcd_peer_port))
+        self._run(
+            "etcd",
+            f"--data-dir={self.directory}/etcd",
+            f"--listen-client-urls={client}",
+            f"--advertise-client-urls={client}",
+            f"--listen-peer-urls={peer}",
+            f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=default={peer}",
+            "--unsafe-no-fsync",
+            "--log-level=error",
+        )
+
+    def start_api_server(self) -> None:
+        """Starts kube-apiserver on its port and waits until it is ready."""
+        self._run(
+            "kube-apiserver",
+            f"--etcd-servers=http://{ADDRESS}:{self.etcd_port}",
+            f"--bind-address={ADDRESS}",
+            f"--advertise-address={ADDRESS}",
+            "--endpoint-reconciler-type=none",
+            f"--secure-port={self.port}",
+            f"--client-ca-file={self.pki}/client-ca.crt",
+            f"--tls-cert-file={self.pki}/apiserver.crt",
+            f"--tls-private-key-file={self.pki}/apiserver.key",
+            f"--service-account-key-file={self.pki}/service-account.key",
+            f"--service-account-signing-key-file={self.pki}/service-account.key",
+            "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+            "--service-cluster-ip-range=10.43.0.0/16",
+            "--authorization-mode=Node,RBAC",
+            f"--kubelet-client-certificate={self.pki}/kubelet-client.crt",
+            f"--kubelet-client-key={self.pki}/kubelet-client.key",
+            f"--kubelet-certificate-authority={self.pki}/kubelet-serving-ca.crt",
+            "--kubelet-preferred-address-types=InternalIP",
+            *self.flags,
+        )
+        eventually(self._ready, timeout=START_SECONDS)
+
+    def stop(self, *names: str) -> None:
+        """Ends the processes of these names, all of them by default."""
+        for name in names or tuple(reversed(self.processes)):
+            process = self.processes.pop(name)
+            process.kill()
+            process.wait()
+
+    def client(self) -> ApiClient:
+        """An administrator's client."""
+        files = (self.pki / "admin.crt", self.pki / "admin.key")
+        return ApiClient(VirtualEndpoint(ADDRESS, self.port, self.pki / "server-ca.crt", files))
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """Runs kubectl as administrator and returns what it prints."""
+        command = [str(self._link("kubectl")), f"--kubeconfig={self.pki}/admin.kubeconfig", *arguments]
+        return subprocess.run(command, input=stdin, check=True, text=True, stdout=subprocess.PIPE).stdout
+
+    def _run(self, name: str, *arguments: str) -> None:
+        with (self.directory / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [self._link(name), *arguments], stdout=log, stderr=log, cwd=self.directory
+            )
+
+    def _link(self, name: str) -> Path:
+        link = self.directory / "bin" / name
+        if not link.exists():
+            link.parent.mkdir(exist_ok=True)
+            link.symlink_to(kube_binary())
+        return link
+
+    def _ready(self) -> bool:
+        name = "kube-apiserver"
+        if self.processes[name].poll() is not None:
+            text = (self.directory / f"{name}.log").read_text(errors="replace")
+            raise RuntimeError(f"{name} ended:\n{text[-4000:]}")
+        context = ssl.create_default_context(cafile=str(self.pki / "server-ca.crt"))
+        context.load_cert_chain(self.pki / "admin.crt", self.pki / "admin.key")
+        url = f"https://{ADDRESS}:{self.port}/readyz"
+        try:
+            with urllib.request.urlopen(url, context=context, timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def _make_pki(self) -> None:
+        self.pki.mkdir()
+        for name in ("server-ca", "client-ca", "kubelet-serving-ca"):
+            _authority(self.pki, name)
+        _openssl(
+            "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", f"{self.pki}/service-account.key"
+        )
+        certificates.apply(
+            certificates.Spec(
+                certificates=(
+                    self._leaf("apiserver", "server-ca", "kube-apiserver", usages=("server",)),
+                    self._leaf("admin", "client-ca", "admin", ("system:masters",)),
+                    self._leaf("kubelet-client", "client-ca", "kube-apiserver-kubelet-client"),
+                ),
+                kubeconfigs=(
+                    certificates.Kubeconfig(
+                        out=f"{self.pki}/admin.kubeconfig",
+                        server=f"https://{ADDRESS}:{self.port}",
+                        ca_certificate=f"{self.pki}/server-ca.crt",
+                        certificate=f"{self.pki}/admin.crt",
+                        key=f"{self.pki}/admin.key",
+                    ),
+                ),
+            )
+        )
+
+    def _leaf(
+        self,
+        name: str,
+        authority: str,
+        common_name: str,
+        organizations: tuple[str, ...] = (),
+        usages: tuple[str, ...] = ("client",),
+    ) -> certificates.Certificate:
+        return certificates.Certificate(
+            name=name,
+            out=f"{self.pki}/{name}",
+            ca_certificate=f"{self.pki}/{authority}.crt",
+            ca_key=f"{self.pki}/{authority}.key",
+            common_name=common_name,
+            organizations=organizations,
+            dns_names=("localhost",),
+            ip_addresses=(ADDRESS,),
+            usages=usages,  # type: ignore[arg-type]
+        )
+
+
+def _authority(directory: Path, name: str) -> None:
+    key = directory / f"{name}.key"
+    _openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(key))
+    usage = "keyUsage=critical,digitalSignature,keyCertSign"
+    _openssl(
+        *("req", "-x509", "-new", "-key", str(key), "-subj", f"/CN={name}", "-days", "2"),
+        *("-out", str(directory / f"{name}.crt"), "-addext", usage),
+    )
+
+
+def _openssl(*arguments: str) -> None:
+    program = shutil.which("openssl")
+    assert program, "openssl is not installed"
+    subprocess.run([program, *arguments], check=True, capture_output=True)

@@ -1,0 +1,174 @@
+"""Stores and informers, the latter against a real kube-apiserver that is cut off, compacted and restarted."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import urllib.request
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from k3k_kubelet.api import CONFIG_MAPS, ApiClient
+from k3k_kubelet.cache import Change, Informer, Store
+
+from kubelet.tests.controlplane import ADDRESS, ControlPlane
+from kubelet.tests.waiting import eventually
+
+
+def config_map(name: str, version: int = 0, uid: str = "", **labels: str) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"name": name, "namespace": "default", "labels": labels}
+    if version:
+        metadata |= {"resourceVersion": str(version), "uid": uid or f"uid-{name}"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"v": str(version)}}
+
+
+def labelled(obj: dict[str, Any]) -> list[str]:
+    return list(obj["metadata"].get("labels") or {})
+
+
+def test_indexes_follow_changes_and_deletions() -> None:
+    store = Store({"label": labelled})
+    store.put(config_map("a", 1, red="", green=""))
+    store.put(config_map("b", 2, green=""))
+    assert {entry.name for entry in store.by_index("label", "green")} == {"a", "b"}
+    store.put(config_map("a", 3, blue=""))
+    assert [entry.name for entry in store.by_index("label", "green")] == ["b"]
+    assert store.values("label") == {"green", "blue"}
+    store.remove(config_map("b", 4, green=""))
+    assert store.values("label") == {"blue"}
+    assert store.get("default", "b") is None
+    found = store.by_uid("uid-a")
+    assert found is not None
+    assert found.object()["data"] == {"v": "3"}
+
+
+def test_an_older_state_never_overwrites_a_newer_one() -> None:
+    store = Store()
+    changes: list[Change] = []
+    store.subscribe(changes.append)
+    store.observe(config_map("a", 5))
+    store.put(config_map("a", 4))
+    found = store.get("default", "a")
+    assert found is not None
+    assert found.version == 5
+    assert len(changes) == 1
+
+
+def test_an_answer_that_the_watch_has_passed_does_not_bring_a_deleted_object_back() -> None:
+    store = Store()
+    store.put(config_map("a", 4))
+    store.remove(config_map("a", 6))
+    store.observe(config_map("a", 5))
+    assert len(store) == 0
+
+
+def test_a_list_keeps_what_we_wrote_after_it() -> None:
+    store = Store()
+    store.put(config_map("old", 4))
+    store.observe(config_map("new", 9))
+    store.retain(set(), 7)
+    assert [entry.name for entry in store] == ["new"]
+
+
+def test_a_recreated_object_is_a_deletion_and_a_creation() -> None:
+    store = Store()
+    changes: list[Change] = []
+    store.put(config_map("a", 1, "first"))
+    store.subscribe(changes.append)
+    store.put(config_map("a", 3, "second"))
+    assert [(c.old and c.old.uid, c.new and c.new.uid) for c in changes] == [
+        ("first", None),
+        (None, "second"),
+    ]
+    assert store.by_uid("first") is None
+
+
+def test_a_deletion_brings_the_last_state() -> None:
+    store = Store()
+    changes: list[Change] = []
+    store.put(config_map("a", 1))
+    store.subscribe(changes.append)
+    store.remove(config_map("a", 7))
+    assert changes[0].new is None
+    assert changes[0].entry.object()["data"] == {"v": "7"}
+
+
+def with_informer(
+    plane: ControlPlane, test: Callable[[ApiClient, Informer], Awaitable[None]], **options: Any
+) -> None:
+    async def run() -> None:
+        client = plane.client()
+        informer = Informer(client, CONFIG_MAPS, Store(), namespace="default", **options)
+        task = asyncio.create_task(informer.run())
+        try:
+            await asyncio.wait_for(informer.synced.wait(), 20)
+            await test(client, informer)
+        finally:
+            task.cancel()
+            await client.close()
+
+    asyncio.run(run())
+
+
+def test_the_store_follows_the_server(control_plane: ControlPlane) -> None:
+    async def test(client: ApiClient, informer: Informer) -> None:
+        store = informer.store
+        made = await client.create(CONFIG_MAPS, "default", config_map("follow", yes=""))
+        await eventually(lambda: store.get("default", "follow"))
+        await client.create(CONFIG_MAPS, "default", config_map("follow-not"))
+        await client.patch(CONFIG_MAPS, "default", "follow", {"data": {"v": "new"}})
+        await eventually(lambda: (e := store.get("default", "follow")) and e.object()["data"]["v"] == "new")
+        assert store.get("default", "follow-not") is None
+        entry = store.get("default", "follow")
+        assert entry is not None
+        assert "managedFields" not in entry.object()["metadata"]
+        assert entry.uid == made["metadata"]["uid"]
+        # Losing the label is a deletion for whom watches it.
+        await client.patch(CONFIG_MAPS, "default", "follow", {"metadata": {"labels": {"yes": None}}})
+        await eventually(lambda: store.get("default", "follow") is None)
+
+    with_informer(control_plane, test, label_selector="yes")
+
+
+def test_what_happened_while_the_server_was_away_is_made_up_for(own_control_plane: ControlPlane) -> None:
+    """The watch is lost, its place is compacted away: 410, a new list, and a deletion nobody told of."""
+
+    async def test(client: ApiClient, informer: Informer) -> None:
+        plane, store = own_control_plane, informer.store
+        for name in ("stays", "goes"):
+            await client.create(CONFIG_MAPS, "default", config_map(name))
+        await eventually(lambda: store.get("default", "goes"))
+        deleted: list[str] = []
+        store.subscribe(lambda change: deleted.append(change.entry.name) if change.new is None else None)
+        plane.stop("kube-apiserver")
+        etcd = f"http://{ADDRESS}:{plane.etcd_port}"
+        key = "/registry/configmaps/default/goes"
+        post(f"{etcd}/v3/kv/deleterange", {"key": encode(key)})
+        revision = post(f"{etcd}/v3/kv/range", {"key": encode(key)})["header"]["revision"]
+        post(f"{etcd}/v3/kv/compaction", {"revision": revision, "physical": True})
+        await asyncio.to_thread(plane.start_api_server)
+        await eventually(lambda: deleted == ["goes"], seconds=60)
+        assert store.get("default", "stays") is not None
+        await client.create(CONFIG_MAPS, "default", config_map("after"))
+        await eventually(lambda: store.get("default", "after"))
+
+    with_informer(own_control_plane, test)
+
+
+def encode(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def post(url: str, body: dict[str, Any]) -> Any:
+    with urllib.request.urlopen(url, data=json.dumps(body).encode(), timeout=10) as answer:
+        return json.load(answer)
+
+
+def test_metadata_alone_is_kept_and_watched(control_plane: ControlPlane) -> None:
+    async def test(client: ApiClient, informer: Informer) -> None:
+        await client.create(CONFIG_MAPS, "default", config_map("bare"))
+        entry = await eventually(lambda: informer.store.get("default", "bare"))
+        assert "data" not in entry.object()
+
+    with_informer(control_plane, test, metadata_only=True)
