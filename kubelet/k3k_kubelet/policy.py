@@ -1,7 +1,8 @@
 """What a tenant's pods may do on the host: the document `policy.json`.
 
-The defaults are the baseline level of the Pod Security Standards and somewhat stricter where a host shared by strangers
-needs it. `policy.schema.json` is made from these classes: `python -m k3k_kubelet.policy > policy.schema.json`.
+The defaults are the baseline level of the Pod Security Standards, and somewhat stricter where strangers
+share a host. `policy.schema.json` is made from these classes:
+`python -m k3k_kubelet.policy > policy.schema.json`.
 """
 
 import json
@@ -9,7 +10,7 @@ import sys
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, field
 
 BASELINE_CAPABILITIES = (
     "AUDIT_WRITE",
@@ -55,10 +56,13 @@ VolumeType = Literal[
     "secret",
 ]
 Profile = Annotated[str, Meta(pattern=r"^(RuntimeDefault|Unconfined|Localhost/.+)$")]
-AllowedKey = Annotated[str, Meta(pattern=r"^(?!([^/]+\.)?k3k-pulumi\.io/)[^\s*]+$", max_length=317)]
+AllowedKey = Annotated[str, Meta(pattern=r"^(?!([^/]+\.)?k3k-pulumi\.io/)[^\s*]+$")]
 HostPrefix = Annotated[str, Meta(pattern=r"^/(?!.*(^|/)\.\.?(/|$))(?!.*//).*$")]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
-LabelKey = Annotated[str, Meta(min_length=1, max_length=317)]
+LabelKey = Annotated[
+    str, Meta(pattern=r"^([a-z0-9.-]+/)?[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$", max_length=317)
+]
+LabelValue = Annotated[str, Meta(pattern=r"^([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?$", max_length=63)]
 
 
 class Document(
@@ -67,11 +71,15 @@ class Document(
     """Base of every part: camelCase in JSON, unknown keys refused."""
 
 
+def _about(text: str) -> Meta:
+    return Meta(description=text)
+
+
 class HostPath(Document, frozen=True):
     """A part of the nodes' file system that pods may mount."""
 
-    path: Annotated[HostPrefix, Meta(description="Absolute path; it and everything below it may be mounted.")]
-    read_only: Annotated[bool, Meta(description="Refuse mounts that are not readOnly.")] = True
+    path: Annotated[HostPrefix, _about("Absolute path; it and everything below it may be mounted.")]
+    read_only: Annotated[bool, _about("Refuse mounts that are not readOnly.")] = True
 
 
 class Toleration(Document, frozen=True):
@@ -82,6 +90,14 @@ class Toleration(Document, frozen=True):
     value: str = ""
     effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
     toleration_seconds: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.operator == "Exists" and self.value:
+            raise ValueError("`value` must be left out with the operator Exists")
+        if self.operator == "Equal" and not self.key:
+            raise ValueError("`key` is missing: without one the operator must be Exists")
+        if self.toleration_seconds is not None and self.effect != "NoExecute":
+            raise ValueError("`tolerationSeconds` needs the effect NoExecute")
 
     def manifest(self) -> dict[str, Any]:
         """The toleration as it stands in a pod."""
@@ -95,102 +111,74 @@ class Toleration(Document, frozen=True):
 class Pods(Document, frozen=True):
     """What the tenant's pods may ask for."""
 
-    host_network: Annotated[bool, Meta(description="Pods may use the nodes' network.")] = False
-    host_pid: Annotated[bool, Meta(description="Pods may see the nodes' processes.")] = msgspec.field(
+    host_network: Annotated[bool, _about("Pods may use the nodes' network.")] = False
+    host_pid: Annotated[bool, _about("Pods may see the nodes' processes.")] = field(
         default=False, name="hostPID"
     )
-    host_ipc: Annotated[bool, Meta(description="Pods may share the nodes' IPC namespace.")] = msgspec.field(
-        default=False, name="hostIPC"
-    )
+    host_ipc: Annotated[bool, _about("Pods may share the nodes' IPC.")] = field(default=False, name="hostIPC")
     host_users: Annotated[
-        bool,
-        Meta(description="Pods may run in the nodes' user namespace; false gives every pod one of its own."),
+        bool, _about("Pods may run in the nodes' user namespace; false gives each pod one of its own.")
     ] = True
-    host_ports: Annotated[bool, Meta(description="Containers may have a hostPort.")] = False
+    host_ports: Annotated[bool, _about("Containers may have a hostPort.")] = False
     host_probes: Annotated[
         bool,
-        Meta(
-            description="Probes and lifecycle hooks may name a host; the node itself connects to it, past all NetworkPolicies."
-        ),
+        _about("Probes and hooks may name a host: the node itself connects to it, past every NetworkPolicy."),
     ] = False
     host_paths: Annotated[
-        tuple[HostPath, ...], Meta(description="Paths of the nodes that hostPath volumes may mount.")
+        tuple[HostPath, ...], _about("Paths of the nodes that hostPath volumes may mount.")
     ] = ()
-    privileged: Annotated[bool, Meta(description="Containers may be privileged.")] = False
+    privileged: Annotated[bool, _about("Containers may be privileged.")] = False
     volume_types: Annotated[
-        tuple[VolumeType, ...], Meta(description="Kinds of volumes, beside hostPath (see hostPaths).")
-    ] = (
-        "configMap",
-        "downwardAPI",
-        "emptyDir",
-        "projected",
-        "secret",
-    )
+        tuple[VolumeType, ...], _about("Kinds of volumes that pods may have, hostPath aside (see hostPaths).")
+    ] = ("configMap", "downwardAPI", "emptyDir", "projected", "secret")
     capabilities: Annotated[
-        tuple[str, ...], Meta(description="Capabilities that containers may add, without the prefix CAP_.")
+        tuple[str, ...], _about("Capabilities that containers may add, without the prefix CAP_.")
     ] = BASELINE_CAPABILITIES
-    proc_mounts: Annotated[
-        tuple[Literal["Default", "Unmasked"], ...], Meta(description="Values of procMount.")
-    ] = ("Default",)
+    proc_mounts: Annotated[tuple[Literal["Default", "Unmasked"], ...], _about("Values of procMount.")] = (
+        "Default",
+    )
     seccomp_profiles: Annotated[
-        tuple[Profile, ...],
-        Meta(description="Seccomp profiles; Localhost/NAME allows one file, Localhost/* any."),
+        tuple[Profile, ...], _about("Seccomp profiles; Localhost/NAME is one file, Localhost/* is any.")
     ] = ("RuntimeDefault",)
     default_seccomp_profile: Annotated[
         Literal["", "RuntimeDefault"],
-        Meta(
-            description='Profile of pods that set none; "" leaves them to the nodes, which is Unconfined on most.'
-        ),
+        _about('Seccomp profile of pods that set none; "" leaves it to the nodes: Unconfined on most.'),
     ] = "RuntimeDefault"
     app_armor_profiles: Annotated[
-        tuple[Profile, ...],
-        Meta(description="AppArmor profiles; Localhost/NAME allows one profile, Localhost/* any."),
+        tuple[Profile, ...], _about("AppArmor profiles; Localhost/NAME is one profile, Localhost/* is any.")
     ] = ("RuntimeDefault",)
     se_linux_options: Annotated[
-        bool,
-        Meta(
-            description="Pods may set any SELinux options; false allows only the container types of the baseline level."
-        ),
+        bool, _about("Pods may set any SELinux options; if false, only the types that baseline allows.")
     ] = False
-    sysctls: Annotated[tuple[str, ...], Meta(description="Sysctls that pods may set.")] = SAFE_SYSCTLS
+    sysctls: Annotated[tuple[str, ...], _about("Sysctls that pods may set.")] = SAFE_SYSCTLS
     priority_classes: Annotated[
-        tuple[Name, ...],
-        Meta(
-            description="PriorityClasses of the host that pods may use under the same name; others have no effect on the host."
-        ),
+        tuple[Name, ...], _about("PriorityClasses of the host that pods may use by the same name.")
     ] = ()
     runtime_classes: Annotated[
-        tuple[Name, ...],
-        Meta(description="RuntimeClasses of the host that pods may use under the same name."),
+        tuple[Name, ...], _about("RuntimeClasses of the host that pods may use by the same name.")
     ] = ()
     node_selector: Annotated[
-        dict[LabelKey, str], Meta(description="Node labels that every pod's node must have.")
+        dict[LabelKey, LabelValue], _about("Labels that the node of every pod must have.")
     ] = {}
-    tolerations: Annotated[tuple[Toleration, ...], Meta(description="Tolerations that every pod gets.")] = ()
+    tolerations: Annotated[tuple[Toleration, ...], _about("Tolerations that every pod gets.")] = ()
     allowed_tolerations: Annotated[
         tuple[Toleration, ...],
-        Meta(
-            description="Tolerations for taints of the host that pods may set themselves, these or narrower ones. "
-            "Those for node.kubernetes.io/not-ready and unreachable with NoExecute always may."
+        _about(
+            "What pods may tolerate themselves of the host's taints, as much or less. Nodes that are not-ready "
+            "or unreachable (NoExecute) they always may."
         ),
     ] = ()
     labels: Annotated[
         tuple[AllowedKey, ...],
-        Meta(
-            description='Labels that host pods carry under their own keys; "example.com/" allows all of a prefix.'
-        ),
+        _about('Labels that host pods have under their own keys; "example.com/" is a whole prefix.'),
     ] = ()
     annotations: Annotated[
         tuple[AllowedKey, ...],
-        Meta(
-            description='Annotations that host pods carry under their own keys; "example.com/" allows all of a prefix.'
-        ),
+        _about('Annotations that host pods have under their own keys; "example.com/" is a whole prefix.'),
     ] = ()
     always_pull_images: Annotated[
         bool,
-        Meta(
-            description="Every container pulls its image at each start, so that no tenant runs what only another one has the right to pull."
-        ),
+        _about("Images are pulled at each start, so that nobody runs one that only others may pull."),
     ] = False
 
 

@@ -7,8 +7,8 @@ from k3k_kubelet.translate import identity, names
 from k3k_kubelet.translate.objects import Cluster, Object
 
 _KEPT_TYPES = ("kubernetes.io/dockercfg", "kubernetes.io/dockerconfigjson", "kubernetes.io/tls")
-"""Types that somebody on the host looks at. All others become Opaque: a service-account-token Secret above all, which
-the host's controllers would fill with a token of the host or delete."""
+"""Types that somebody on the host looks at. All others become Opaque: a service-account-token Secret above
+all, which the host's controllers would fill with a token of the host or delete."""
 
 ROOT_CA = "kube-root-ca.crt"
 

@@ -24,8 +24,8 @@ _BASIC_PLANE = 0x10000
 def annotations(pod: Mapping[str, Any]) -> dict[str, str]:
     """Annotations of the host pod that give the downward API its values.
 
-    Only annotations that the pod refers to are carried: all of them could double what Kubernetes lets one object have.
-    A whole map is carried as the text that the kubelet would write.
+    Only annotations that the pod refers to are carried: all of them could double what Kubernetes lets one
+    object have. A whole map is carried as the text that the kubelet would write.
     """
     metadata = pod["metadata"]
     own: Mapping[str, str] = metadata.get("annotations") or {}
@@ -59,7 +59,7 @@ def _path(reference: Mapping[str, Any] | None) -> Iterator[str]:
 
 
 def format_map(values: Mapping[str, str]) -> str:
-    """A map as the kubelet writes it to a downward API file: sorted `key="value"` lines (fieldpath.FormatMap)."""
+    """A map as the kubelet writes it to a file: sorted `key="value"` lines (its fieldpath.FormatMap)."""
     return "\n".join(f"{key}={quote(values[key])}" for key in sorted(values))
 
 

@@ -31,7 +31,7 @@ def name(host_event: Mapping[str, Any], virtual_pod: Mapping[str, Any]) -> str:
 
 
 def to_virtual(host_event: Mapping[str, Any], virtual_pod: Mapping[str, Any], cluster: Cluster) -> Object:
-    """The event about the tenant's pod that repeats the host's about the pod's copy, with virtual names in its message."""
+    """The host's event about a pod's copy as one about the tenant's pod, with virtual names."""
     metadata = virtual_pod["metadata"]
     about = host_event["involvedObject"]
     rewrite = rewriter(virtual_pod, cluster.name, cluster.namespace, about.get("uid", ""))

@@ -13,7 +13,7 @@ NAME = f"{DOMAIN}/name"
 UID = f"{DOMAIN}/uid"
 
 Component = Literal["workload", "token"]
-"""`workload`: the copy of an object of the tenant. `token`: the Secret with a pod's service-account tokens."""
+"""`workload`: the copy of a tenant's object. `token`: the Secret with a pod's service-account tokens."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,13 +76,14 @@ _LABEL_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 @lru_cache(maxsize=4096)
 def label_key(key: str) -> str:
-    """Key under which a host pod carries the tenant's label `key`: `app` as `labels.k3k-pulumi.io/app`,
-    `app.kubernetes.io/name` as `app.kubernetes.io.labels.k3k-pulumi.io/name`.
+    """Key under which a host pod carries the tenant's label `key`.
 
-    Tenants' labels never stand on the host under their own keys: webhooks, network plugins, cost and
-    identity systems of the host act on labels (`sidecar.istio.io/inject`, `azure.workload.identity/use`,
-    `io.cilium.k8s.policy...`), and nothing a tenant writes may steer them. Different keys stay different, every
-    selector is rewritten by this function too, and no key of the tenant can meet one of ours.
+    `app` becomes `labels.k3k-pulumi.io/app`, `app.kubernetes.io/name` becomes
+    `app.kubernetes.io.labels.k3k-pulumi.io/name`. Tenants' labels never stand on the host under their own
+    keys unless the policy says so: webhooks, network plugins and identity systems of the host act on labels
+    (`sidecar.istio.io/inject`, `azure.workload.identity/use`, `io.cilium.k8s.policy...`), and nothing that a
+    tenant writes may steer them. Different keys stay different, every selector is rewritten by this function
+    too, and no key of a tenant, one that looks like ours included, meets one of ours.
     """
     return _domain_key(key, "labels")
 

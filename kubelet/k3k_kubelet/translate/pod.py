@@ -77,8 +77,9 @@ def update(
     """The change that the host's copy of a pod needs.
 
     Returns:
-        A strategic merge patch for the host pod, tied to its uid; None if it needs no change. One with tolerations is
-        tied to the resourceVersion too, as it carries the host's own: on 409 read the host pod again.
+        A strategic merge patch for the host pod, tied to its uid; None if it needs no change. One with
+        tolerations is tied to the resourceVersion too, as it carries the host's own: on 409 read the host pod
+        again.
 
     Raises:
         Refused: the tenant's labels or annotations cannot be carried.

@@ -1,4 +1,4 @@
-"""What a pod refers to, without translating it: for the index from objects to pods, and for renewing tokens."""
+"""What a pod refers to, without translating it: for the index of objects, and for renewing tokens."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from k3k_kubelet.translate.rules.references import DEFAULT_EXPIRATION
 
 
 def references(pod: Mapping[str, Any]) -> References:
-    """Virtual names of what a pod refers to, all in its own namespace; also for pods that translation refuses."""
+    """Names inside of what a pod refers to, in its own namespace; also for pods that translation refuses."""
     spec = pod.get("spec") or {}
     config_maps: set[str] = set()
     secrets: set[str] = set()

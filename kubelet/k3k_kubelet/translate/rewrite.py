@@ -23,8 +23,8 @@ def rewriter(pod: Mapping[str, Any], cluster: str, host_namespace: str, host_uid
         host_uid: uid of the pod's copy.
 
     Returns:
-        The function; what it does not know it leaves alone. The names are worked out on first need: most messages
-        have none.
+        The function; what it does not know it leaves alone. The names are worked out on first need: most
+        messages have none.
     """
     pairs: list[tuple[re.Pattern[str], str]] = []
 
@@ -52,9 +52,10 @@ def _pairs(
     literal: dict[str, str] = {}
     for host, virtual in known.items():
         literal[f"{host_namespace}/{host}"] = f"{namespace}/{virtual}"
+        literal[f'"{host_namespace}"/"{host}"'] = f'"{namespace}"/"{virtual}"'
         literal[f"{host}_{host_namespace}"] = f"{virtual}_{namespace}"
         literal[host] = virtual
-    literal[f'"{host_namespace}"'] = f'"{namespace}"'
+    literal[f'namespace "{host_namespace}"'] = f'namespace "{namespace}"'
     if host_uid:
         literal[host_uid] = uid
     return [

@@ -1,7 +1,7 @@
 """The engine behind the field table: structs whose every field has a rule.
 
-A value is copied field by field, at every depth: what the table does not name cannot reach the host. Shapes check types as
-well, so that no object hides where a string is expected.
+A value is copied field by field, at every depth: what the table does not name cannot reach the host. Shapes
+check types as well, so that no object hides where a string is expected.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +22,7 @@ OMIT = Omit()
 """What a rule returns to leave the field out."""
 
 Apply = Callable[[Any, Context, str, Mapping[str, Any]], Any]
-"""A rule's function: (copied value, context, path, the original object around the field) -> value on the host or OMIT."""
+"""A rule's function: (copied value, context, path, original around the field) -> host's value or OMIT."""
 
 Finish = Callable[[Object, Context, str, Mapping[str, Any]], Object]
 """A struct's last step: (its copy, context, path, the original) -> the struct on the host."""
@@ -173,7 +173,7 @@ def copied(shape: Shape, why: str = "") -> Field:
 
 
 def translated(shape: Shape, why: str, apply: Apply | None = None) -> Field:
-    """Given to the host changed; without `apply` the change is made by the shape or by the struct's last step."""
+    """Given to the host changed; without `apply` by the shape or by the struct's last step."""
     return Field("translated", shape, why, apply)
 
 

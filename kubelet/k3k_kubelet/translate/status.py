@@ -1,4 +1,4 @@
-"""A pod's status: the host's up to the virtual cluster, the conditions of readiness gates down to the host."""
+"""A pod's status: the host's up to the virtual cluster, conditions of readiness gates down to the host."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -25,8 +25,8 @@ _CONTAINERS = {
     "ephemeralContainerStatuses": "ephemeralContainers",
 }
 _OWNED = frozenset({*_PLAIN, *_CONTAINERS, "message", "conditions"})
-"""What the host decides. The rest of the virtual status stays: qosClass cannot be changed, observedGeneration of the
-host counts another object's generations, nominations and claims are the virtual cluster's own."""
+"""What the host decides. The rest of the virtual status stays: qosClass cannot be changed, observedGeneration
+of the host counts another object's generations, nominations and claims are the virtual cluster's own."""
 
 _CONTAINER_FIELDS = (
     "allocatedResources",
@@ -93,7 +93,7 @@ def to_virtual(host_pod: Mapping[str, Any], virtual_pod: Mapping[str, Any]) -> O
 
 
 def patch(virtual_pod: Mapping[str, Any], status: Mapping[str, Any]) -> Object:
-    """The JSON merge patch of `pods/status` that gives a virtual pod a status; refused by a pod of another uid."""
+    """The JSON merge patch of `pods/status` that gives a virtual pod a status; another uid refuses it."""
     return {
         "metadata": {"uid": virtual_pod["metadata"]["uid"]},
         "status": _merge_patch(virtual_pod.get("status") or {}, status),

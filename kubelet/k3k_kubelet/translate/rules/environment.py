@@ -26,7 +26,7 @@ _FIELDS = {
     "status.podIP": "status.podIP",
     "status.podIPs": "status.podIPs",
 }
-"""fieldPath inside -> on the host. Annotations of ours carry the virtual values: volumes follow them as they change."""
+"""fieldPath inside -> on the host. Our annotations carry the virtual values; volumes follow their changes."""
 
 SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
 

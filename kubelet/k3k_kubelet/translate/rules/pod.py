@@ -32,7 +32,7 @@ def priority_class(value: str, context: Context, path: str, parent: Mapping[str,
     if value:
         context.drop(
             path,
-            f"{value!r} is not among pods.priorityClasses of the cluster's policy; it has no effect on the host",
+            f"{value!r} has no effect on the host: the policy does not have it in pods.priorityClasses",
         )
     return OMIT
 

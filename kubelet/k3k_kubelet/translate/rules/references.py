@@ -25,7 +25,7 @@ def claim(name: str, context: Context, path: str, parent: Mapping[str, Any]) -> 
 
 
 def image_pull_secret(copy: Object, context: Context, path: str, value: Mapping[str, Any]) -> Any:  # noqa: ARG001
-    """The copy of a Secret for pulling images: missing ones do not hold a pod back, empty entries mean nothing."""
+    """The copy of a Secret for pulling images; missing ones hold no pod back, empty entries mean nothing."""
     name = copy.get("name")
     if not name:
         return OMIT
@@ -51,8 +51,8 @@ DEFAULT_EXPIRATION = 3600
 def _single_user(spec: Mapping[str, Any]) -> bool:
     """Whether all containers run as one stated user.
 
-    The kubelet gives token files to that user; a Secret's files belong to root, so they must be readable by others
-    whatever the volume's defaultMode is.
+    The kubelet gives token files to that user; a Secret's files belong to root, so they must be readable by
+    others whatever the volume's defaultMode is.
     """
     general = (spec.get("securityContext") or {}).get("runAsUser")
     containers = [*(spec.get("initContainers") or ()), *spec["containers"]]

@@ -30,8 +30,8 @@ def selector(value: Mapping[str, Any]) -> Object:
 def pod_affinity_term(copy: Object, context: Context, path: str, value: Mapping[str, Any]) -> Object:
     """A term about other pods: about this cluster's pods alone, in the virtual namespaces that it means.
 
-    All pods of a cluster share one host namespace, so that the term's namespaces become labels. A term without
-    labelSelector matches nothing and stays so.
+    All pods of a cluster share one host namespace, so that the term's namespaces become labels. A term
+    without labelSelector matches nothing and stays so.
     """
     spaces = copy.pop("namespaces", None)
     by_label = copy.pop("namespaceSelector", None)
@@ -81,8 +81,8 @@ def _merge_label_keys(
 ) -> None:
     """Do here what the API server does with matchLabelKeys, unless the virtual one has done it.
 
-    From its version on the virtual API server has merged them into the selector already; the host's would check and
-    merge once more, with rules that differ by version.
+    From its version on the virtual API server has merged them into the selector already; the host's would
+    check and merge once more, with rules that differ by version.
     """
     done = original.get("matchExpressions") or ()
     for key in keys:
@@ -138,7 +138,7 @@ def node_selector(spec: Object, context: Context) -> None:
 
 
 def node_name(spec: Object, name: str) -> None:
-    """A node that the tenant named, as a required affinity: the host's scheduler, quotas and taints stay in force."""
+    """A node that the tenant named, as a required affinity: the host's scheduler and taints stay in force."""
     requirement = {"key": "metadata.name", "operator": "In", "values": [name]}
     affinity = spec.setdefault("affinity", {}).setdefault("nodeAffinity", {})
     required = affinity.setdefault("requiredDuringSchedulingIgnoredDuringExecution", {})
@@ -160,8 +160,8 @@ def tolerations(own: list[Object], context: Context, path: str, parent: Mapping[
         elif not str(each.get("key", "")).startswith("node.kubernetes.io/"):
             context.drop(
                 f"{path}[{n}]",
-                f"tolerating the host's taint {each.get('key') or '(any)'} is not among pods.allowedTolerations of the "
-                "cluster's policy; the pod runs without it",
+                f"the pod does not tolerate the host's taint {each.get('key') or '(any)'}: "
+                "the cluster's policy does not have it in pods.allowedTolerations",
             )
     return kept
 

@@ -191,7 +191,7 @@ def check_read_only(spec: Object, context: Context) -> None:
                 if mount.get("name") in limited and mount.get("readOnly") is not True:
                     raise Refused(
                         f"spec.{kind}[{n}].volumeMounts[{m}].readOnly",
-                        f"the node's path behind volume {mount.get('name')!r} may only be read in this cluster",
+                        f"volume {mount.get('name')!r} is a path of the node that may only be read here",
                         "set it to true",
                     )
 
