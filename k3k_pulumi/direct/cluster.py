@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import yaml
 from kubernetes import client, config
 
 
@@ -21,7 +21,7 @@ class Cluster:
         namespace: host namespace of its workloads.
         control_plane_namespace: host namespace of its control plane.
         endpoint: URL of its API server, as reached from here.
-        kubeconfig: administrator's kubeconfig as YAML; a secret.
+        kubeconfig: administrator's kubeconfig as JSON, which is YAML too; a secret.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Cluster:
 
     def api_client(self) -> client.ApiClient:
         """A new client of the virtual cluster with an administrator's rights."""
-        return config.new_client_from_config_dict(yaml.safe_load(self.kubeconfig), persist_config=False)
+        return config.new_client_from_config_dict(json.loads(self.kubeconfig), persist_config=False)
 
     def close(self) -> None:
         """Removes the kubeconfig's file, if there is one."""

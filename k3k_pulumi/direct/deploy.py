@@ -1,0 +1,200 @@
+"""Applying a virtual cluster to a host and waiting until it answers from here."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import urllib3
+from kubernetes import client
+
+from k3k_pulumi.direct.cluster import Cluster
+from k3k_pulumi.direct.host import DirectError, Host, Object, Ref
+from k3k_pulumi.direct.keys import keys
+from k3k_pulumi.direct.reasons import explain
+from k3k_pulumi.direct.remove import is_ours
+from k3k_pulumi.direct.steps import OnStep, silent
+from k3k_pulumi.manifests import virtual_cluster, waits_for_ready
+from k3k_pulumi.model import VirtualClusterSpec
+from k3k_pulumi.pki import ClusterPki, kubeconfig
+
+PROBE_SECONDS = 0.2  # between two questions to the API server
+PROBE_TIMEOUT = 3.0  # for one answer
+
+
+def deploy(
+    host: Host,
+    spec: VirtualClusterSpec,
+    args: Mapping[str, Any],
+    *,
+    timeout: float = 180.0,
+    on_step: OnStep = silent,
+) -> Cluster:
+    """Applies a cluster with server-side apply and waits until it is ready.
+
+    Safe to repeat: what is there stays, with the same keys. Where `expose.source_cidrs` is not given, this
+    machine's address towards the cluster is admitted.
+
+    Args:
+        host: where to.
+        spec: the cluster, which `check` found possible there.
+        args: what `spec` was made of.
+        timeout: seconds from the first object to the last one ready.
+        on_step: shows progress.
+
+    Raises:
+        DirectError: the host refused an object, or the cluster was not ready in time; the text says why.
+    """
+    with on_step("Keys and certificates"):
+        pki = keys(host, spec)
+    deadline = time.monotonic() + timeout
+    with on_step("Create the control plane's objects"):
+        spec = _admit_this_machine(host, spec, pki, args)
+        manifests = virtual_cluster(spec, pki)
+        for manifest in manifests:
+            host.apply(manifest)
+    try:
+        with on_step("Control plane starts"):
+            endpoint = _endpoint(host, spec, deadline)
+            _await(host, manifests, "StatefulSet", deadline)
+        text = kubeconfig(spec, endpoint, pki.server_ca.certificate, pki.admin.certificate, pki.admin.key)
+        cluster = Cluster(spec.name, spec.namespace, spec.control_plane_namespace, endpoint, text)
+        with on_step(f"API server answers at {endpoint}"):
+            _await_api(cluster, deadline)
+        with on_step("Virtual kubelet starts"):
+            _await(host, manifests, "Deployment", deadline)
+    except TimeoutError as error:
+        raise DirectError(
+            f"virtual cluster {spec.namespace}/{spec.name}: not ready after {timeout:g} s: waited for {error}\n"
+            + explain(host, spec.control_plane_namespace)
+        ) from error
+    return cluster
+
+
+def check(host: Host, spec: VirtualClusterSpec) -> None:
+    """Refuses to take over a namespace that somebody else made, or to start without one that must exist.
+
+    Raises:
+        DirectError: which namespace, and what to do.
+    """
+    for field, namespace, create in (
+        ("namespace", spec.namespace, spec.create_namespace),
+        ("control_plane_namespace", spec.control_plane_namespace, spec.create_control_plane_namespace),
+    ):
+        found = host.get(Ref("v1", "Namespace", "", namespace))
+        about = f"virtual cluster {spec.namespace}/{spec.name}: {field} {namespace!r}"
+        if not create and found is None:
+            raise DirectError(f"{about} does not exist: create it, or leave create_{field} at its default")
+        if create and found is not None and not is_ours(found, spec.name):
+            raise DirectError(
+                f"{about} exists already and was not made for this cluster: choose another one, or use it "
+                f"as it is with create_{field}=False"
+            )
+        if create and found is not None and "deletionTimestamp" in found["metadata"]:
+            raise DirectError(f"{about} is being deleted: wait until it is gone, or choose another one")
+
+
+def _api_service(spec: VirtualClusterSpec) -> Ref:
+    return Ref("v1", "Service", spec.control_plane_namespace, spec.names.api)
+
+
+def _admit_this_machine(
+    host: Host, spec: VirtualClusterSpec, pki: ClusterPki[str], args: Mapping[str, Any]
+) -> VirtualClusterSpec:
+    """The spec, with this machine's address in `expose.source_cidrs` when a ClusterIP is all there is.
+
+    The address this machine has towards the Service is known when the Service has its own.
+    """
+    if spec.expose.type != "ClusterIP" or spec.expose.source_cidrs:
+        return spec
+    for manifest in virtual_cluster(spec, pki):
+        if manifest["kind"] == "Namespace" or Ref.of(manifest) == _api_service(spec):
+            host.apply(manifest)
+    address = _service(host, spec)["spec"]["clusterIP"]
+    expose = {**(args.get("expose") or {}), "source_cidrs": [source_cidr(address)]}
+    return VirtualClusterSpec.parse(spec.name, {**args, "expose": expose})
+
+
+def source_cidr(address: str) -> str:
+    """The one address from which this machine sends to `address`, as a CIDR. Nothing is sent."""
+    family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((address, 443))
+        except OSError as error:
+            raise DirectError(
+                f"no route from this machine to {address}: set expose.type to NodePort or LoadBalancer"
+            ) from error
+        return str(ipaddress.ip_network(probe.getsockname()[0].split("%")[0]))
+
+
+def _service(host: Host, spec: VirtualClusterSpec) -> Object:
+    service = host.get(_api_service(spec))
+    if service is None:
+        raise DirectError(f"{_api_service(spec)}: gone while the cluster was being made")
+    return service
+
+
+def _endpoint(host: Host, spec: VirtualClusterSpec, deadline: float) -> str:
+    """URL of the cluster's API as it is exposed."""
+    service = _service(host, spec)
+    if spec.expose.type == "LoadBalancer":
+        waited = host.wait_for(_api_service(spec), _balanced, deadline)
+        service = waited or service
+    port = service["spec"]["ports"][0]
+    if spec.expose.type == "NodePort":
+        return _url(spec.expose.host or "", port["nodePort"])
+    if spec.expose.type == "LoadBalancer":
+        ingress = service["status"]["loadBalancer"]["ingress"][0]
+        return _url(spec.expose.host or ingress.get("ip") or ingress["hostname"], port["port"])
+    return _url(service["spec"]["clusterIP"], port["port"])
+
+
+def _balanced(service: Object | None) -> bool:
+    return bool(service and service.get("status", {}).get("loadBalancer", {}).get("ingress"))
+
+
+def _url(host: str, port: int) -> str:
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+
+
+def _await(host: Host, manifests: list[Object], kind: str, deadline: float) -> None:
+    """Watches the workloads of a kind that readiness depends on."""
+    for manifest in manifests:
+        if manifest["kind"] == kind and waits_for_ready(manifest):
+            host.wait_for(Ref.of(manifest), _ready, deadline)
+
+
+def _ready(workload: Object | None) -> bool:
+    """Whether all replicas of a StatefulSet or Deployment are of the newest revision and ready."""
+    if workload is None:
+        return False
+    wanted, status = workload["spec"]["replicas"], workload.get("status", {})
+    if status.get("observedGeneration", 0) < workload["metadata"]["generation"]:
+        return False
+    return all(status.get(kind, 0) == wanted for kind in ("replicas", "updatedReplicas", "readyReplicas"))
+
+
+def _await_api(cluster: Cluster, deadline: float) -> None:
+    """Asks the API server's own /readyz from here until it says ok."""
+    api = cluster.api_client()
+    api.configuration.retries = False
+    last = ""
+    try:
+        while time.monotonic() < deadline:
+            try:
+                answer = api.call_api("GET", f"{cluster.endpoint}/readyz", _request_timeout=PROBE_TIMEOUT)
+            except (client.ApiException, urllib3.exceptions.HTTPError) as error:
+                last = str(error)
+            else:
+                if answer.status == HTTPStatus.OK:
+                    return
+                last = f"{answer.status} {answer.read().decode(errors='replace')}"
+            time.sleep(PROBE_SECONDS)
+    finally:
+        api.close()
+    raise TimeoutError(f"{cluster.endpoint}/readyz, asked from this machine: {last}")

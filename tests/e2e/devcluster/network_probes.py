@@ -1,0 +1,201 @@
+"""Pods that answer on some ports, and pods that probe them: what the packet tests of NetworkPolicy are made of.
+
+Every pod runs a server; a second process in it, kept open through `kubectl exec`, makes the probes. The kubelet
+reaches a pod from the pod's node, and exec needs no packet of the pod, so no policy gets in the way of asking.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.e2e.support.kubectl import Kubectl
+
+PYTHON = "/usr/bin/python3"
+CONNECT_TIMEOUT = 1.0  # seconds; no answer in this time is "blocked"
+ANSWER_TIMEOUT = 30.0  # seconds; all probes of a pod run at once, so this is far off
+
+# Arguments: TCP ports, UDP ports. Echoes on every address of the pod. UDP sockets are bound to one address each,
+# since an answer from another address of a node would be none.
+SERVER = """
+import asyncio, json, os, sys
+async def echo(reader, writer):
+    while line := await reader.readline():
+        writer.write(line)
+        await writer.drain()
+    writer.close()
+class Echo(asyncio.DatagramProtocol):
+    def connection_made(self, transport): self.transport = transport
+    def datagram_received(self, data, address): self.transport.sendto(data, address)
+async def main():
+    tcp, udp = map(json.loads, sys.argv[1:])
+    for port in tcp:
+        await asyncio.start_server(echo, None, port)
+    for address in os.environ["POD_IPS"].split(","):
+        for port in udp:
+            await asyncio.get_running_loop().create_datagram_endpoint(Echo, (address, port))
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
+# A line in: a list of [protocol, address, port]. A line out: for each whether it answered.
+PROBER = """
+import json, socket, sys
+from concurrent.futures import ThreadPoolExecutor
+def answers(probe):
+    protocol, address, port = probe
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+    with socket.socket(family, kind) as s:
+        s.settimeout(TIMEOUT)
+        try:
+            s.connect((address, port))
+            if protocol == "udp":
+                s.send(b"probe")
+                return s.recv(100) == b"probe"
+        except TimeoutError:
+            return False
+        return True
+with ThreadPoolExecutor(200) as pool:
+    for line in sys.stdin:
+        print(json.dumps(list(pool.map(answers, json.loads(line)))), flush=True)
+""".replace("TIMEOUT", str(CONNECT_TIMEOUT))
+
+# One connection: a line in is sent, the line that comes back goes out.
+TALKER = """
+import socket, sys
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), 10) as s:
+    stream = s.makefile("rw")
+    for line in sys.stdin:
+        stream.write(line)
+        stream.flush()
+        print(stream.readline(), end="", flush=True)
+"""
+
+
+@dataclass(frozen=True, order=True)
+class Probe:
+    """One attempt of the pod `source` to reach a port."""
+
+    source: str
+    target: str
+    port: str
+    address: str = field(compare=False)
+    protocol: str = field(compare=False)
+    number: int = field(compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.source} > {self.target} {self.port} ({self.protocol} {self.address}:{self.number})"
+
+
+class Conversation:
+    """A process in a pod that takes lines and answers each with a line."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self._reader = ThreadPoolExecutor(1)
+
+    def __call__(self, line: str) -> str:
+        """The answer to a line.
+
+        Raises:
+            AssertionError: the process ended.
+            TimeoutError: no answer within ANSWER_TIMEOUT.
+        """
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        answer = self._reader.submit(self._process.stdout.readline).result(ANSWER_TIMEOUT)
+        assert answer, f"{self._process.args} ended with {self._process.poll()}"
+        return answer.rstrip("\n")
+
+
+@contextmanager
+def conversation(kubectl: Kubectl, pod: str, script: str, *arguments: str) -> Iterator[Conversation]:
+    """Runs a Python script in a pod as long as the context lasts."""
+    command = kubectl.command("exec", "-i", pod, "--", PYTHON, "-c", script, *arguments)
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=kubectl.environment()
+    ) as process:
+        try:
+            yield Conversation(process)
+        finally:
+            process.kill()
+
+
+class Probers:
+    """The probing processes of several pods."""
+
+    def __init__(self, conversations: Mapping[str, Conversation]) -> None:
+        self._conversations = conversations
+
+    def ask(self, probes: Iterable[Probe]) -> dict[Probe, bool]:
+        """Makes all probes at once, from all their pods."""
+        by_source: dict[str, list[Probe]] = {}
+        for probe in probes:
+            by_source.setdefault(probe.source, []).append(probe)
+
+        def answers(source: str) -> dict[Probe, bool]:
+            asked = by_source[source]
+            line = json.dumps([(probe.protocol, probe.address, probe.number) for probe in asked])
+            return dict(zip(asked, json.loads(self._conversations[source](line)), strict=True))
+
+        found: dict[Probe, bool] = {}
+        with ThreadPoolExecutor(len(by_source) or 1) as pool:
+            for result in pool.map(answers, by_source):
+                found |= result
+        return found
+
+
+@contextmanager
+def probers(pods: Mapping[str, tuple[Kubectl, str]]) -> Iterator[Probers]:
+    """Starts a prober in each pod, given by a name of its own and the pod's name in the namespace kubectl stands in."""
+    with ExitStack() as stack:
+        yield Probers(
+            {
+                name: stack.enter_context(conversation(kubectl, pod, PROBER))
+                for name, (kubectl, pod) in pods.items()
+            }
+        )
+
+
+def pod(
+    name: str,
+    image: str,
+    node: str,
+    command: Iterable[str],
+    *,
+    labels: Mapping[str, str] | None = None,
+    ports: Iterable[Mapping[str, Any]] = (),
+    host_network: bool = False,
+) -> dict[str, Any]:
+    """A pod on a node, as small as they come; POD_IPS in its environment is all its addresses."""
+    addresses = {"fieldRef": {"fieldPath": "status.podIPs"}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": dict(labels or {})},
+        "spec": {
+            "nodeName": node,
+            "hostNetwork": host_network,
+            "terminationGracePeriodSeconds": 0,
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "containers": [
+                {
+                    "name": "main",
+                    "image": image,
+                    "imagePullPolicy": "IfNotPresent",
+                    "command": list(command),
+                    "ports": [dict(port) for port in ports],
+                    "env": [{"name": "POD_IPS", "valueFrom": addresses}],
+                }
+            ],
+        },
+    }

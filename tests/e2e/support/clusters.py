@@ -1,0 +1,68 @@
+"""A virtual cluster as tests see it: from inside, and its two namespaces from the host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.support.kubectl import Kubectl
+from tests.e2e.support.polling import eventually
+
+PREFIX = "k3k-pulumi.io/"
+DISTRIBUTIONS = ("kubernetes", "k3s")
+
+
+@dataclass(frozen=True)
+class View:
+    """Where to look at a virtual cluster.
+
+    Attributes:
+        name: of the cluster.
+        inside: the virtual cluster, its namespace `default`.
+        workloads: the host namespace its pods run in.
+        control_plane: the host namespace of its control plane.
+    """
+
+    name: str
+    inside: Kubectl
+    workloads: Kubectl
+    control_plane: Kubectl
+
+    @classmethod
+    def of(cls, host: Kubectl, kubeconfig: Path, name: str, namespace: str, control_plane: str) -> View:
+        """The view of a cluster with that kubeconfig on that host."""
+        return cls(name, Kubectl(kubeconfig), host.within(namespace), host.within(control_plane))
+
+    def host_pods(self, *, namespace: str) -> dict[str, Any]:
+        """The host's pods of a virtual namespace, by their virtual name."""
+        selector = f"{PREFIX}cluster={self.name},{PREFIX}namespace={namespace}"
+        found = self.workloads.get("pods", "-l", selector)
+        return {pod["metadata"]["annotations"][f"{PREFIX}name"]: pod for pod in found}
+
+
+def running(kubectl: Kubectl, selector: str, count: int, timeout: float = 90.0) -> list[Any]:
+    """Waits until exactly `count` (at least one) pods match, all Ready and none on its way out; the pods by name."""
+
+    def check() -> list[Any]:
+        pods = kubectl.get("pods", "-l", selector)
+        states = {pod["metadata"]["name"]: state(pod) for pod in pods}
+        assert len(pods) == count, f"{len(pods)} pods, not {count}: {states}"
+        assert set(states.values()) <= {"Ready"}, states
+        return pods
+
+    return eventually(check, timeout)
+
+
+def state(pod: Any) -> str:
+    """Ready, Terminating or the pod's phase."""
+    if "deletionTimestamp" in pod["metadata"]:
+        return "Terminating"
+    conditions = {entry["type"]: entry["status"] for entry in pod.get("status", {}).get("conditions", [])}
+    return "Ready" if conditions.get("Ready") == "True" else pod.get("status", {}).get("phase", "no status")
+
+
+def identity(pod: Any) -> tuple[str, tuple[tuple[str, int], ...]]:
+    """What must not change while a pod lives on: its uid, and each container's id and restart count."""
+    statuses = pod["status"].get("containerStatuses", [])
+    return pod["metadata"]["uid"], tuple((status["containerID"], status["restartCount"]) for status in statuses)
