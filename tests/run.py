@@ -18,9 +18,10 @@ from pathlib import Path
 
 import pytest
 
+
 ROOT = Path(__file__).parent.parent
 FOLDER = pytest.StashKey[Path]()
-DEVCLUSTER_TIMEOUT = 900  # seconds; the first `up` builds Kubernetes
+TOOL_TIMEOUT = 1800  # seconds; the first `up` builds Kubernetes
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -35,17 +36,17 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--keep-host", action="store_true", help="leave a dev cluster up that this run started")
 
 
-def devcluster(*args: str) -> str:
-    """Runs `python -m devcluster`, which has to succeed; its standard output."""
-    command = [sys.executable, "-m", "devcluster", *args]
+def tool(module: str, *args: str) -> str:
+    """Runs a program of this repository, which has to succeed; its standard output, stripped."""
+    command = [sys.executable, "-m", module, *args]
     result = subprocess.run(
-        command, cwd=ROOT, text=True, capture_output=True, check=False, timeout=DEVCLUSTER_TIMEOUT
+        command, cwd=ROOT, text=True, capture_output=True, check=False, timeout=TOOL_TIMEOUT
     )
     if result.returncode:
         raise RuntimeError(
             f"{' '.join(command)} ended with {result.returncode}:\n{result.stdout}{result.stderr}"
         )
-    return result.stdout
+    return result.stdout.strip()
 
 
 class Run:
@@ -67,7 +68,12 @@ class Run:
             return
         started = self.folder / "devcluster-started"
         if started.exists() and not session.config.option.keep_host:
-            devcluster("down", "--name", started.read_text())
+            tool("devcluster", "down", "--name", started.read_text())
+        else:
+            # Only here, so that runs without a cluster do not load the Kubernetes client.
+            from tests.e2e.support.shared import remove_shared_clusters
+
+            remove_shared_clusters(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -84,14 +90,23 @@ def started_devcluster(folder: Path, name: str) -> Path:
     with locked(folder, "devcluster"):
         ready = folder / "devcluster-kubeconfig"
         if not ready.exists():
-            if not is_up(name):
+            if not _is_up(name):
                 (folder / "devcluster-started").write_text(name)
-            devcluster("up", "--name", name)
-            ready.write_text(devcluster("kubeconfig", "--name", name).strip())
+            tool("devcluster", "up", "--name", name)
+            ready.write_text(tool("devcluster", "kubeconfig", "--name", name))
         return Path(ready.read_text())
 
 
-def is_up(name: str) -> bool:
+def load_kubelet_image(folder: Path, name: str) -> None:
+    """Builds the kubelet image and loads it into the dev cluster, once per run."""
+    with locked(folder, "kubelet-image"):
+        loaded = folder / "kubelet-image-loaded"
+        if not loaded.exists():
+            tool("devcluster", "load", tool("kubelet.image"), "--name", name)
+            loaded.touch()
+
+
+def _is_up(name: str) -> bool:
     """Whether a dev cluster of that name runs."""
     command = [sys.executable, "-m", "devcluster", "status", "--name", name]
     return subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=60).returncode == 0

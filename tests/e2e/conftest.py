@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from k3k_pulumi import direct
 from tests import run
+from tests.e2e.support.clusters import Access, View
 from tests.e2e.support.diagnostics import describe
 from tests.e2e.support.kubectl import Kubectl
+from tests.e2e.support.objects import KUBELET
+from tests.e2e.support.shared import shared_cluster
 
 WATCHED = pytest.StashKey[list[Kubectl]]()  # namespaces whose state a failure shows
+MakeCluster = Callable[..., View]
 
 
 @dataclass(frozen=True)
@@ -37,19 +44,80 @@ def host(request: pytest.FixtureRequest) -> Host:
     return Host(run.started_devcluster(config.stash[run.FOLDER], config.option.devcluster))
 
 
-@pytest.fixture
-def namespace(host: Host, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
-    """kubectl bound to a fresh namespace of the host, which goes when the test is over."""
-    kubectl = host.kubectl.within(f"t-{secrets.token_hex(4)}")
-    kubectl("create", "namespace", kubectl.namespace)
-    watch(request.node, kubectl)
-    yield kubectl
-    kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
+@pytest.fixture(scope="session")
+def kubelet_image(request: pytest.FixtureRequest, host: Host) -> str:
+    """The kubelet image's reference, once the host has it; an existing host has to have it or to pull it."""
+    del host  # just has to be there
+    config = request.config
+    if not config.option.host_kubeconfig:
+        run.load_kubelet_image(config.stash[run.FOLDER], config.option.devcluster)
+    return KUBELET
 
 
 def watch(node: pytest.Item, *kubectls: Kubectl) -> None:
     """Has a failure of the test show the state of the namespaces these stand in."""
     node.stash.setdefault(WATCHED, []).extend(kubectls)
+
+
+def unique(prefix: str) -> str:
+    """A name nothing else of this or another run has."""
+    return f"{prefix}-{secrets.token_hex(4)}"
+
+
+@pytest.fixture
+def namespace(host: Host, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
+    """kubectl bound to a fresh namespace of the host, which goes when the test is over."""
+    kubectl = host.kubectl.within(unique("t"))
+    kubectl("create", "namespace", kubectl.namespace)
+    watch(request.node, kubectl)
+    yield kubectl
+    kubectl("delete", "namespace", kubectl.namespace, "--wait=false", "--ignore-not-found")
+
+
+@pytest.fixture
+def distribution() -> str:
+    """Distribution of the virtual clusters; a test that is about both is parametrized with `both`."""
+    return "kubernetes"
+
+
+@pytest.fixture
+def make_cluster(
+    host: Host, kubelet_image: str, distribution: str, request: pytest.FixtureRequest
+) -> Iterator[MakeCluster]:
+    """Makes virtual clusters of the test's own; arguments as for `ephemeral_cluster`, all optional."""
+    del kubelet_image
+    with ExitStack() as stack:
+
+        def make(name: str = "own", **args: Any) -> View:
+            args = {"namespace": unique("t"), "distribution": distribution, **args}
+            cluster = stack.enter_context(
+                direct.ephemeral_cluster(name=name, kubeconfig=host.kubeconfig, **args)
+            )
+            view = View.of(host.kubectl, Access.of(cluster))
+            watch(request.node, view.control_plane, view.workloads)
+            return view
+
+        yield make
+
+
+@pytest.fixture
+def cluster(host: Host, kubelet_image: str, distribution: str, request: pytest.FixtureRequest) -> View:
+    """The virtual cluster that all tests of the run share, one per distribution; not to be disturbed."""
+    del kubelet_image
+    shared = shared_cluster(request.config.stash[run.FOLDER], distribution, host.kubeconfig)
+    view = View.of(host.kubectl, shared)
+    watch(request.node, view.control_plane, view.workloads)
+    return view
+
+
+@pytest.fixture
+def inside(cluster: View, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
+    """kubectl bound to a fresh namespace inside the shared virtual cluster."""
+    kubectl = cluster.inside.within(unique("v"))
+    kubectl("create", "namespace", kubectl.namespace)
+    watch(request.node, kubectl)
+    yield kubectl
+    kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from k3k_pulumi import direct
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.polling import eventually
 
@@ -14,25 +15,57 @@ DISTRIBUTIONS = ("kubernetes", "k3s")
 
 
 @dataclass(frozen=True)
+class Access:
+    """What it takes to reach a virtual cluster, from any process of the run."""
+
+    name: str
+    namespace: str
+    control_plane_namespace: str
+    endpoint: str
+    kubeconfig: Path
+
+    @classmethod
+    def of(cls, cluster: direct.Cluster) -> Access:
+        """Access to a cluster of this process."""
+        return cls(
+            cluster.name,
+            cluster.namespace,
+            cluster.control_plane_namespace,
+            cluster.endpoint,
+            cluster.kubeconfig_path,
+        )
+
+
+@dataclass(frozen=True)
 class View:
     """Where to look at a virtual cluster.
 
     Attributes:
-        name: of the cluster.
+        access: how it is reached.
         inside: the virtual cluster, its namespace `default`.
         workloads: the host namespace its pods run in.
         control_plane: the host namespace of its control plane.
     """
 
-    name: str
+    access: Access
     inside: Kubectl
     workloads: Kubectl
     control_plane: Kubectl
 
     @classmethod
-    def of(cls, host: Kubectl, kubeconfig: Path, name: str, namespace: str, control_plane: str) -> View:
-        """The view of a cluster with that kubeconfig on that host."""
-        return cls(name, Kubectl(kubeconfig), host.within(namespace), host.within(control_plane))
+    def of(cls, host: Kubectl, access: Access) -> View:
+        """The view of a cluster on that host."""
+        return cls(
+            access,
+            Kubectl(access.kubeconfig),
+            host.within(access.namespace),
+            host.within(access.control_plane_namespace),
+        )
+
+    @property
+    def name(self) -> str:
+        """Name of the cluster."""
+        return self.access.name
 
     def host_pods(self, *, namespace: str) -> dict[str, Any]:
         """The host's pods of a virtual namespace, by their virtual name."""
@@ -42,7 +75,7 @@ class View:
 
 
 def running(kubectl: Kubectl, selector: str, count: int, timeout: float = 90.0) -> list[Any]:
-    """Waits until exactly `count` (at least one) pods match, all Ready and none on its way out; the pods by name."""
+    """Waits until exactly `count` (at least one) pods match, all Ready and none on its way out."""
 
     def check() -> list[Any]:
         pods = kubectl.get("pods", "-l", selector)
@@ -65,4 +98,6 @@ def state(pod: Any) -> str:
 def identity(pod: Any) -> tuple[str, tuple[tuple[str, int], ...]]:
     """What must not change while a pod lives on: its uid, and each container's id and restart count."""
     statuses = pod["status"].get("containerStatuses", [])
-    return pod["metadata"]["uid"], tuple((status["containerID"], status["restartCount"]) for status in statuses)
+    return pod["metadata"]["uid"], tuple(
+        (status["containerID"], status["restartCount"]) for status in statuses
+    )

@@ -15,7 +15,9 @@ Object = dict[str, Any]
 IDLE = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done")
 
 
-def container(command: Sequence[str] = IDLE, *, image: str = BUSYBOX, name: str = "main", **rest: Any) -> Object:
+def container(
+    command: Sequence[str] = IDLE, *, image: str = BUSYBOX, name: str = "main", **rest: Any
+) -> Object:
     """A container; `rest` as in the API."""
     return {"name": name, "image": image, "command": list(command), "imagePullPolicy": "IfNotPresent", **rest}
 

@@ -60,7 +60,9 @@ class Terminal:
             remaining = deadline - time.monotonic()
             ready = remaining > 0 and select.select([self._mine], [], [], remaining)[0]
             if not ready or not (more := self._read()):
-                raise AssertionError(f"no {text!r} on the terminal, but {self.seen.decode(errors='replace')!r}")
+                raise AssertionError(
+                    f"no {text!r} on the terminal, but {self.seen.decode(errors='replace')!r}"
+                )
             self.seen += more
         before, self.seen = self.seen.split(wanted, 1)
         return before.decode(errors="replace")
