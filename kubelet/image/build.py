@@ -27,6 +27,7 @@ from kubelet.image.steps import BuildError, finished, key, need, run, step
 REPOSITORY = "ghcr.io/k3k-pulumi/kubelet"
 _HERE = Path(__file__).parent
 _PROJECT = _HERE.parent
+_SOURCE = _PROJECT / "k3k_kubelet"
 _LOCK = _HERE / "requirements.lock"
 _PROGRAMS = {"mmdebstrap": "mmdebstrap", "readelf": "binutils", "strip": "binutils", "unshare": "util-linux"}
 _KEPT = 3
@@ -51,12 +52,13 @@ def version() -> str:
     return str(tomllib.loads((_PROJECT / "pyproject.toml").read_text())["project"]["version"])
 
 
-def build(cache: Path, *, refresh: bool = False) -> oci.Image:
+def build(cache: Path, *, refresh: bool = False, source: Path = _SOURCE) -> oci.Image:
     """Makes the image and returns what was written.
 
     Args:
         cache: For the archive (`images-built/kubelet-<version>.tar`) and the layers.
         refresh: Resolve the Debian packages again instead of using the ones unpacked before.
+        source: The package `k3k_kubelet`.
 
     Raises:
         BuildError: Not root, a program or package source is missing, or a step failed.
@@ -70,7 +72,7 @@ def build(cache: Path, *, refresh: bool = False) -> oci.Image:
         fcntl.flock(lock, fcntl.LOCK_EX)
         base = _base(work, refresh=refresh)
         wheels = _wheels(work, base)
-        package = _package(work, base)
+        package = _package(work, base, source)
         _check(work, [base, wheels, package])
         with step("archive"):
             archive = cache / "images-built" / f"kubelet-{version()}.tar"
@@ -143,17 +145,17 @@ def _wheels(work: Path, base: _Part) -> _Part:
     return _part(work, "wheels", inputs, f"Python packages for {python} from {_LOCK.name}", make)
 
 
-def _package(work: Path, base: _Part) -> _Part:
+def _package(work: Path, base: _Part, source: Path) -> _Part:
     python = rootfs.python_version(base.tree)
-    sources = sorted(path for path in (_PROJECT / "k3k_kubelet").rglob("*") if path.is_file())
+    sources = sorted(path for path in source.rglob("*") if path.is_file())
     files = [path for path in sources if "__pycache__" not in path.parts]
-    names = "\0".join(str(path.relative_to(_PROJECT)) for path in files)
+    names = "\0".join(str(path.relative_to(source.parent)) for path in files)
     inputs = key(python, version(), names, *files, Path(__file__), Path(rootfs.__file__), Path(oci.__file__))
 
     def make(tree: Path) -> None:
         site = tree / _site(python)
         for path in files:
-            copy = site / path.relative_to(_PROJECT)
+            copy = site / path.relative_to(source.parent)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
         metadata = site / f"k3k_kubelet-{version()}.dist-info" / "METADATA"

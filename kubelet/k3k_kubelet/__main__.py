@@ -1,0 +1,28 @@
+"""The program `k3k-kubelet`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+USAGE = """\
+usage: k3k-kubelet certificates --spec FILE [--watch]
+
+  certificates   make the copies, certificates and kubeconfigs of a spec, and with --watch renew them
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a subcommand and returns the exit code."""
+    command, *rest = list(sys.argv[1:] if arguments is None else arguments) or [""]
+    if command == "certificates":
+        from k3k_kubelet import certificates  # an init container: no HTTP client, no event loop
+
+        return certificates.main(rest)
+    help_wanted = command in ("-h", "--help")
+    print(USAGE, end="", file=sys.stdout if help_wanted else sys.stderr)
+    return 0 if help_wanted else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
