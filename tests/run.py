@@ -18,7 +18,6 @@ from pathlib import Path
 
 import pytest
 
-
 ROOT = Path(__file__).parent.parent
 FOLDER = pytest.StashKey[Path]()
 TOOL_TIMEOUT = 1800  # seconds; the first `up` builds Kubernetes
