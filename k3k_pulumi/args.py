@@ -1,0 +1,119 @@
+"""The public input surface, as the Pulumi component analyzer and type checkers read it.
+
+Rules of this module (the analyzer refuses anything else): TypedDicts with plain fields, no Literal, Union other
+than Input and Optional, Enum, and no `from __future__ import annotations`. The docstring below a field becomes
+its description in the schema for other languages. What a value may be is checked in `k3k_pulumi.model`.
+"""
+
+# ruff: noqa: UP045
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional, Required, TypedDict
+
+import pulumi
+
+
+class ImagesArgs(TypedDict, total=False):
+    """Images in place of the default ones, as full references (`registry/name:tag` or `...@sha256:...`)."""
+
+    server: Optional[str]
+    """K3s, or kube-apiserver with the distribution `kubernetes`. The version is still taken from `version`."""
+    controller_manager: Optional[str]
+    """kube-controller-manager; only with the distribution `kubernetes`."""
+    etcd: Optional[str]
+    """etcd; only with the distribution `kubernetes`."""
+    kubelet: Optional[str]
+    """The virtual kubelet, which also issues the control plane's certificates."""
+
+
+class ExposeArgs(TypedDict, total=False):
+    """How the cluster's API is reached from outside its own pods."""
+
+    type: Optional[str]
+    """`ClusterIP` (default), `NodePort` or `LoadBalancer`."""
+    host: Optional[str]
+    """DNS name or address that clients use; goes into the serving certificate. Required for `NodePort`."""
+    node_port: Optional[int]
+    """Port on the host's nodes, with `NodePort` or `LoadBalancer`. The host picks one by default."""
+    source_cidrs: Optional[Sequence[str]]
+    """Address ranges that may connect. None by default: only the cluster's own pods may. Packets that come
+    through a node port usually carry a node's address by the time they are checked."""
+    annotations: Optional[Mapping[str, str]]
+    """Annotations of the API's Service, for load balancer controllers."""
+
+
+class PersistenceArgs(TypedDict, total=False):
+    """Where the cluster's datastore lies."""
+
+    type: Optional[str]
+    """`dynamic` (default): a PersistentVolumeClaim. `ephemeral`: lost with the server's pod. A change replaces
+    the StatefulSet and the cluster starts empty."""
+    size: Optional[str]
+    """Size of the claim, `5Gi` by default. It can grow later where the storage class allows that."""
+    storage_class: Optional[str]
+    """StorageClass of the claim; the host's default class when left out. Cannot be changed later."""
+
+
+class ResourcesArgs(TypedDict, total=False):
+    """Kubernetes resource requirements (`requests`, `limits`); what is given replaces the default as a whole."""
+
+    server: Optional[Mapping[str, Any]]
+    """The container of the API server (K3s, or kube-apiserver)."""
+    kubelet: Optional[Mapping[str, Any]]
+    """The container of the virtual kubelet."""
+
+
+class VirtualClusterArgs(TypedDict, total=False):
+    """Arguments of a VirtualCluster. All but `namespace` are optional; only `namespace` takes Outputs."""
+
+    namespace: Required[pulumi.Input[str]]
+    """Host namespace of the cluster's workloads. Takes an Output. Required."""
+    create_namespace: Optional[bool]
+    """Whether the component makes `namespace` (default) or finds it."""
+    control_plane_namespace: Optional[str]
+    """Host namespace of the control plane, `<namespace>-<name>-control-plane` by default. Never `namespace`."""
+    create_control_plane_namespace: Optional[bool]
+    """Whether the component makes the control plane's namespace (default) or finds it. One that exists must
+    admit pods of the Pod Security level `restricted`."""
+    mode: Optional[str]
+    """`shared` (default): workloads run as pods of the host."""
+    distribution: Optional[str]
+    """`k3s` (default) or `kubernetes`: what the control plane is made of."""
+    version: Optional[str]
+    """Version of the control plane, like `v1.34.4+k3s1` (or `v1.34.4-k3s1`) or, for `kubernetes`, `v1.34.4`."""
+    servers: Optional[int]
+    """Number of servers. Only 1 so far."""
+    images: Optional[ImagesArgs]
+    """Images in place of the default ones."""
+    image_pull_secrets: Optional[Sequence[str]]
+    """Names of Secrets in the control plane's namespace that hold registry credentials."""
+    service_cidr: Optional[str]
+    """Address range of the cluster's own Services, `10.43.0.0/16` by default."""
+    cluster_domain: Optional[str]
+    """DNS domain inside the cluster, `cluster.local` by default."""
+    expose: Optional[ExposeArgs]
+    """How the cluster's API is reached from outside its own pods."""
+    persistence: Optional[PersistenceArgs]
+    """Where the cluster's datastore lies."""
+    egress: Optional[str]
+    """What workloads may reach outside their cluster: `internet` (default: all but private ranges and
+    `host_cidrs`), `none` or `all`."""
+    host_cidrs: Optional[Sequence[str]]
+    """Address ranges of the host (pods, Services, nodes) beyond the private ones, denied to workloads."""
+    resources: Optional[ResourcesArgs]
+    """Resource requirements of the control plane's containers."""
+    node_selector: Optional[Mapping[str, str]]
+    """Node selector of the control plane's pods."""
+    tolerations: Optional[Sequence[Mapping[str, Any]]]
+    """Tolerations of the control plane's pods, as in a pod's spec."""
+    affinity: Optional[Mapping[str, Any]]
+    """Affinity of the control plane's pods, as in a pod's spec."""
+    priority_class: Optional[str]
+    """PriorityClass of the control plane's pods."""
+    policy: Optional[Mapping[str, Any]]
+    """What workloads may be: overrides of the policy document, for example
+    `{"pods": {"volumeTypes": ["configMap", "secret"]}}`."""
+    labels: Optional[Mapping[str, str]]
+    """Labels added to every object the component makes."""
+    annotations: Optional[Mapping[str, str]]
+    """Annotations added to every object the component makes."""

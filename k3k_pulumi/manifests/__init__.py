@@ -1,0 +1,46 @@
+"""The host objects of a virtual cluster: pure functions from the model to Kubernetes objects."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from k3k_pulumi.manifests import control_plane, kubelet
+from k3k_pulumi.manifests.namespaces import anchor, namespaces
+from k3k_pulumi.manifests.network import network_policies
+from k3k_pulumi.manifests.objects import Manifest
+from k3k_pulumi.manifests.rbac import roles, service_accounts
+from k3k_pulumi.manifests.secrets import secrets
+from k3k_pulumi.manifests.services import services
+from k3k_pulumi.model import VirtualClusterSpec
+from k3k_pulumi.pki import ClusterPki
+
+__all__ = ["Manifest", "virtual_cluster", "waits_for_ready"]
+
+Value = TypeVar("Value")
+
+
+def virtual_cluster(spec: VirtualClusterSpec, pki: ClusterPki[Value]) -> list[Manifest]:
+    """All host objects of a virtual cluster, in an order that is safe to create them in; reversed, to delete them.
+
+    NetworkPolicies come before the pods they hold, Services before the pods whose environment carries their
+    addresses. Values of `pki` are placed into `stringData` of Secrets and one probe header, never changed.
+    """
+    return [
+        *namespaces(spec),
+        anchor(spec),
+        *service_accounts(spec),
+        *roles(spec),
+        *network_policies(spec),
+        *services(spec),
+        *secrets(spec, pki),
+        *control_plane.config_maps(spec),
+        *kubelet.config_maps(spec),
+        *control_plane.claims(spec),
+        control_plane.stateful_set(spec, pki),
+        kubelet.deployment(spec),
+    ]
+
+
+def waits_for_ready(manifest: Manifest) -> bool:
+    """Whether the cluster is ready only when this object is: its pods, not what they are made from."""
+    return manifest["kind"] in {"Deployment", "StatefulSet"}

@@ -1,0 +1,175 @@
+"""What the kubelet image issues or copies in a server pod: the specs of `k3k-kubelet certificates`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from k3k_pulumi.manifests import pods
+from k3k_pulumi.manifests.services import SERVER_PORT
+from k3k_pulumi.model import VirtualClusterSpec, networks
+
+TLS = "/run/k3k/tls"
+"""Where issued certificates lie: a folder for each component of the pod."""
+SERVER, CONTROLLER_MANAGER, ETCD = "kube-apiserver", "kube-controller-manager", "etcd"
+FRONT_PROXY = "front-proxy-client"
+
+_AUTHORITIES = "/etc/k3k/authorities"
+_SPEC = "/etc/k3k/certificates"
+_ROOT_CA = "/etc/k3k/trust/server-ca.crt"
+"""The server CA as kube-controller-manager's container sees it."""
+_API_ADDRESS = "API_SERVICE_HOST"
+_K3S_AUTHORITIES = ("server-ca", "client-ca", "request-header-ca")
+_SIZES = pods.sizes("10m", "32Mi", "128Mi")
+
+
+def kubernetes(spec: VirtualClusterSpec) -> dict[str, Any]:
+    """The spec for the distribution `kubernetes`: every leaf certificate of the pod."""
+    server, manager = f"{TLS}/{SERVER}", f"{TLS}/{CONTROLLER_MANAGER}"
+    dns_names, ip_addresses = serving_names(spec, f"${_API_ADDRESS}")
+    return {
+        "certificates": [
+            _certificate(
+                "server",
+                f"{server}/serving",
+                "server-ca",
+                "kube-apiserver",
+                ["server"],
+                dns_names=dns_names,
+                ip_addresses=ip_addresses,
+            ),
+            _certificate(
+                "kubelet-client",
+                f"{server}/kubelet-client",
+                "client-ca",
+                "kube-apiserver-kubelet-client",
+                ["client"],
+                # Kubelets of real machines ask the API whether their caller may: this group always may.
+                organizations=["system:masters"],
+            ),
+            _certificate(
+                "front-proxy", f"{server}/front-proxy-client", "request-header-ca", FRONT_PROXY, ["client"]
+            ),
+            _certificate("etcd-client", f"{server}/etcd-client", "etcd-ca", "kube-apiserver", ["client"]),
+            _certificate(
+                "etcd",
+                f"{TLS}/{ETCD}/serving",
+                "etcd-ca",
+                "etcd",
+                ["server", "client"],
+                dns_names=["localhost"],
+                ip_addresses=["127.0.0.1", "::1"],
+            ),
+            _certificate(
+                "controller-manager",
+                f"{manager}/client",
+                "client-ca",
+                "system:kube-controller-manager",
+                ["client"],
+            ),
+        ],
+        "kubeconfigs": [
+            {
+                "out": f"{manager}/kubeconfig",
+                "server": f"https://127.0.0.1:{SERVER_PORT}",
+                "ca_certificate": _ROOT_CA,
+                "certificate": f"{manager}/client.crt",
+                "key": f"{manager}/client.key",
+            }
+        ],
+    }
+
+
+def k3s(target: str) -> dict[str, Any]:
+    """The spec for the distribution `k3s`: real files in `target`, where K3s also writes its leaf certificates.
+
+    A certificate without its key would be replaced by one of K3s' own without a word, so pairs are whole.
+    """
+    names = [f"{authority}.{kind}" for authority in _K3S_AUTHORITIES for kind in ("crt", "key")]
+    names.append("service.key")
+    return {"copy": [{"from": f"{_AUTHORITIES}/{name}", "to": f"{target}/{name}"} for name in names]}
+
+
+def issuing_containers(spec: VirtualClusterSpec) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The init container that issues all certificates, and the native sidecar that renews them."""
+    issue = _container(spec, {"name": "tls", "mountPath": TLS})
+    renew = {
+        **issue,
+        "name": "certificates-renewal",
+        "restartPolicy": "Always",
+        "args": [*issue["args"], "--watch"],
+    }
+    return issue, renew
+
+
+def copying_container(spec: VirtualClusterSpec, target: dict[str, Any]) -> dict[str, Any]:
+    """The init container that copies the CAs into a volume; `target` is its mount."""
+    return _container(spec, target)
+
+
+def authorities(spec: VirtualClusterSpec) -> dict[str, Any]:
+    """The volume with the CAs and their keys, for the containers above alone."""
+    names = spec.names
+    secrets = {
+        "server-ca": names.server_ca,
+        "client-ca": names.client_ca,
+        "request-header-ca": names.request_header_ca,
+    }
+    if spec.distribution == "kubernetes":
+        secrets["etcd-ca"] = names.etcd_ca
+    files = [
+        (secret, f"tls.{kind}", f"{authority}.{kind}")
+        for authority, secret in secrets.items()
+        for kind in ("crt", "key")
+    ]
+    if spec.distribution == "k3s":
+        files.append((names.service_account_key, "service.key", "service.key"))
+    return {"name": "authorities", **pods.secret_files(*files)}
+
+
+def serving_names(spec: VirtualClusterSpec, api_address: str) -> tuple[list[str], list[str]]:
+    """DNS names and addresses of the API server, by which pods, components and users call it.
+
+    Args:
+        spec: The cluster.
+        api_address: The environment variable with the API Service's ClusterIP, as its reader writes it.
+    """
+    api, namespace = spec.names.api, spec.control_plane_namespace
+    dns_names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
+    dns_names.append(f"kubernetes.default.svc.{spec.cluster_domain}")
+    dns_names += [api, f"{api}.{namespace}", f"{api}.{namespace}.svc"]
+    ip_addresses = ["127.0.0.1", "::1", str(spec.service_cidr[1]), api_address]
+    host = spec.expose.host
+    if host is not None:
+        (ip_addresses if networks.is_address(host) else dns_names).append(host)
+    return dns_names, ip_addresses
+
+
+def _container(spec: VirtualClusterSpec, target: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": "certificates",
+        "image": spec.kubelet_image,
+        "args": ["certificates", "--spec", f"{_SPEC}/certificates.json"],
+        "env": [{"name": _API_ADDRESS, "value": f"$({spec.names.api_host_variable})"}],
+        "resources": _SIZES,
+        "securityContext": pods.container_security(),
+        "volumeMounts": [
+            {"name": "config", "mountPath": _SPEC, "readOnly": True},
+            {"name": "authorities", "mountPath": _AUTHORITIES, "readOnly": True},
+            target,
+        ],
+    }
+
+
+def _certificate(
+    name: str, out: str, authority: str, common_name: str, usages: list[str], **rest: list[str]
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "out": out,
+        "ca_certificate": f"{_AUTHORITIES}/{authority}.crt",
+        "ca_key": f"{_AUTHORITIES}/{authority}.key",
+        "common_name": common_name,
+        "usages": usages,
+        "days": 365,
+        **rest,
+    }

@@ -1,0 +1,122 @@
+"""NetworkPolicies: everything is denied in both directions, then what the cluster needs is allowed.
+
+Rules see packets after DNAT, so ports are those of pods, never of Services. A node may always reach its own pods.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from k3k_pulumi.manifests import objects
+from k3k_pulumi.manifests.objects import Manifest, make
+from k3k_pulumi.manifests.services import KUBELET_FIRST_PORT, KUBELET_LAST_PORT, SERVER_PORT
+from k3k_pulumi.model import VirtualClusterSpec, networks
+
+Rule = dict[str, Any]
+
+_WHOLE = {4: "0.0.0.0/0", 6: "::/0"}
+
+
+def network_policies(spec: VirtualClusterSpec) -> list[Manifest]:
+    """Those of both namespaces; a default deny and its exceptions are separate objects."""
+    names, control_plane = spec.names, spec.control_plane_namespace
+    everything = {objects.CLUSTER: spec.name}
+    workloads = objects.selector(spec, objects.WORKLOAD)
+    servers = objects.selector(spec, objects.SERVER)
+    kubelets = objects.selector(spec, objects.KUBELET)
+    return [
+        _policy(spec, names.default_deny, spec.namespace, objects.WORKLOAD, workloads, [], []),
+        _policy(
+            spec,
+            names.workload,
+            spec.namespace,
+            objects.WORKLOAD,
+            workloads,
+            ingress=[{"from": [_pods(workloads), _pods(servers, control_plane)]}],
+            egress=[
+                {"to": [_pods(workloads)]},
+                {"to": [_pods(servers, control_plane)], "ports": [_tcp(SERVER_PORT)]},
+                *_outward(spec),
+            ],
+        ),
+        _policy(spec, names.default_deny, control_plane, objects.SERVER, everything, [], []),
+        _policy(
+            spec,
+            names.server,
+            control_plane,
+            objects.SERVER,
+            servers,
+            ingress=[
+                {
+                    "from": [
+                        _pods(workloads, spec.namespace),
+                        _pods(kubelets),
+                        *({"ipBlock": {"cidr": str(cidr)}} for cidr in spec.expose.source_cidrs),
+                    ],
+                    "ports": [_tcp(SERVER_PORT)],
+                }
+            ],
+            # What a server calls is in the tenant's hands (webhooks, APIServices, Nodes): no more than workloads may.
+            egress=[
+                {"to": [_pods(kubelets)], "ports": [_tcp(KUBELET_FIRST_PORT, KUBELET_LAST_PORT)]},
+                {"to": [_pods(workloads, spec.namespace)]},
+                *_outward(spec),
+            ],
+        ),
+        _policy(
+            spec,
+            names.kubelet,
+            control_plane,
+            objects.KUBELET,
+            kubelets,
+            ingress=[{"from": [_pods(servers)], "ports": [_tcp(KUBELET_FIRST_PORT, KUBELET_LAST_PORT)]}],
+            # It calls the host's API server, whose address after DNAT nobody here knows.
+            egress=[{}],
+        ),
+    ]
+
+
+def _outward(spec: VirtualClusterSpec) -> list[Rule]:
+    """What `egress` allows outside the cluster."""
+    if spec.egress == "none":
+        return []
+    if spec.egress == "all":
+        return [{}]
+    internet = []
+    for version, whole in _WHOLE.items():
+        denied = networks.denied(spec.host_cidrs, version)
+        internet.append({"ipBlock": {"cidr": whole, "except": denied}})
+    # Pods ask the resolvers of their node, which are in private ranges as a rule.
+    dns = [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]
+    return [{"ports": dns}, {"to": internet}]
+
+
+def _policy(
+    spec: VirtualClusterSpec,
+    name: str,
+    namespace: str,
+    component: str,
+    pods: dict[str, str],
+    ingress: list[Rule],
+    egress: list[Rule],
+) -> Manifest:
+    body: dict[str, Any] = {"podSelector": {"matchLabels": pods}, "policyTypes": ["Ingress", "Egress"]}
+    if ingress:
+        body["ingress"] = ingress
+    if egress:
+        body["egress"] = egress
+    return make(spec, "NetworkPolicy", name, component, namespace, spec=body)
+
+
+def _pods(pods: dict[str, str], namespace: str | None = None) -> Rule:
+    """Pods with these labels, in the policy's own namespace or another one."""
+    rule: Rule = {"podSelector": {"matchLabels": pods}}
+    if namespace is not None:
+        # The API server sets this label itself, on every namespace.
+        rule["namespaceSelector"] = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+    return rule
+
+
+def _tcp(first: int, last: int | None = None) -> Rule:
+    port: Rule = {"protocol": "TCP", "port": first}
+    return port if last is None else {**port, "endPort": last}

@@ -1,0 +1,80 @@
+"""The Services of the control plane."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from k3k_pulumi.manifests import objects
+from k3k_pulumi.manifests.objects import Manifest, annotate, make
+from k3k_pulumi.model import VirtualClusterSpec
+
+API_PORT = 443
+"""Port of the API's Service: what the environment of workloads says."""
+SERVER_PORT = 6443
+"""Port of the API server in its pod: what NetworkPolicies name, which see packets after DNAT."""
+KUBELET_FIRST_PORT, KUBELET_LAST_PORT = 10250, 11249
+"""Ports of the virtual kubelet: one for each virtual node."""
+
+
+def services(spec: VirtualClusterSpec) -> list[Manifest]:
+    """All of them. They exist before the pods, whose environment carries their ClusterIPs."""
+    return [_api(spec), _server(spec), _kubelet(spec)]
+
+
+def _api(spec: VirtualClusterSpec) -> Manifest:
+    port: dict[str, Any] = {"name": "https", "port": API_PORT, "targetPort": SERVER_PORT, "protocol": "TCP"}
+    if spec.expose.node_port is not None:
+        port["nodePort"] = spec.expose.node_port
+    service = make(
+        spec,
+        "Service",
+        spec.names.api,
+        objects.SERVER,
+        spec.control_plane_namespace,
+        spec={
+            "type": spec.expose.type,
+            "selector": objects.selector(spec, objects.SERVER),
+            "ports": [port],
+        },
+    )
+    # Pulumi would wait for endpoints, which come only after the StatefulSet that is made after this.
+    return annotate(service, {**spec.expose.annotations, "pulumi.com/skipAwait": "true"})
+
+
+def _server(spec: VirtualClusterSpec) -> Manifest:
+    """Names of the server pods, for each other: before they are ready."""
+    return make(
+        spec,
+        "Service",
+        spec.names.server,
+        objects.SERVER,
+        spec.control_plane_namespace,
+        spec={
+            "clusterIP": "None",
+            "publishNotReadyAddresses": True,
+            "selector": objects.selector(spec, objects.SERVER),
+            "ports": [{"name": "https", "port": SERVER_PORT, "targetPort": SERVER_PORT, "protocol": "TCP"}],
+        },
+    )
+
+
+def _kubelet(spec: VirtualClusterSpec) -> Manifest:
+    """InternalIP of every virtual node; the kubelet adds a port for each further one.
+
+    Pulumi must ignore changes of its ports.
+    """
+    port = KUBELET_FIRST_PORT
+    service = make(
+        spec,
+        "Service",
+        spec.names.kubelet,
+        objects.KUBELET,
+        spec.control_plane_namespace,
+        spec={
+            "type": "ClusterIP",
+            "publishNotReadyAddresses": True,
+            "selector": objects.selector(spec, objects.KUBELET),
+            "ports": [{"name": "node-0", "port": port, "targetPort": port, "protocol": "TCP"}],
+        },
+    )
+    return annotate(service, {"pulumi.com/skipAwait": "true"})

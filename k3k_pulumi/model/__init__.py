@@ -1,0 +1,7 @@
+"""The model of a virtual cluster: plain values with defaults, checked as a whole before anything is created."""
+
+from k3k_pulumi.model.names import PREFIX, Names
+from k3k_pulumi.model.spec import VirtualClusterSpec
+from k3k_pulumi.model.versions import Version
+
+__all__ = ["PREFIX", "Names", "Version", "VirtualClusterSpec"]

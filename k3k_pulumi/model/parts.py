@@ -1,0 +1,219 @@
+"""The parts of a virtual cluster's specification that are groups of values, and types that they share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from k3k_pulumi.model import networks, quantity
+from k3k_pulumi.model.fragments import RESOURCES, normalise
+from k3k_pulumi.model.names import PREFIX
+from k3k_pulumi.model.text import one_of
+
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_QUALIFIED = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+_IMAGE = re.compile(r"[a-z0-9][^\s@]*(@sha256:[0-9a-f]{64})?")
+_OURS = frozenset({"app.kubernetes.io/managed-by"})
+
+
+class Part(BaseModel):
+    """A frozen group of values; a None from the user counts as absent, as it does in Pulumi programs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_none(cls, value: Any) -> Any:
+        return (
+            {key: item for key, item in value.items() if item is not None}
+            if isinstance(value, Mapping)
+            else value
+        )
+
+
+def wrong(text: str) -> PydanticCustomError:
+    """What a validator raises: `text` continues the line `<field>: <value found> ...`."""
+    return PydanticCustomError("k3k", "{text}", {"text": text})
+
+
+def lines(problems: list[str]) -> PydanticCustomError:
+    """What a validator raises that has found problems of its own, each a whole line with its path."""
+    return PydanticCustomError("k3k_lines", "{lines}", {"lines": tuple(problems)})
+
+
+def rule(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A validator from a function whose ValueError says what is allowed."""
+
+    def validate(value: Any) -> Any:
+        try:
+            return check(value)
+        except ValueError as error:
+            raise wrong(str(error)) from None
+
+    return validate
+
+
+def fragment(path: str, schema: Any) -> BeforeValidator:
+    """A validator for a fragment of a Kubernetes object that stands at `path`."""
+
+    def validate(value: Any) -> Any:
+        problems: list[str] = []
+        result = None if value is None else normalise(value, schema, path, problems)
+        if problems:
+            raise lines(problems)
+        return result
+
+    return BeforeValidator(validate)
+
+
+def choices(*allowed: str) -> AfterValidator:
+    """A validator for one of some strings."""
+
+    def validate(value: str) -> str:
+        if value not in allowed:
+            raise wrong(f"must be {one_of(allowed)}")
+        return value
+
+    return AfterValidator(validate)
+
+
+def matches(pattern: re.Pattern[str], allowed: str, longest: int = 253) -> AfterValidator:
+    """A validator for a string of some form."""
+
+    def validate(value: str) -> str:
+        if len(value) > longest or not pattern.fullmatch(value):
+            raise wrong(f"must be {allowed}")
+        return value
+
+    return AfterValidator(validate)
+
+
+def _whole(value: Any) -> Any:
+    """Numbers arrive as floats through Pulumi's plugins; true and "3" are no numbers."""
+    if isinstance(value, bool | str):
+        raise wrong("must be a whole number")
+    return value
+
+
+def _check_labels(values: Mapping[str, str]) -> Mapping[str, str]:
+    for key, value in values.items():
+        _check_key(key)
+        if not _LABEL_VALUE.fullmatch(value):
+            raise wrong(
+                f"has the value {value!r} for {key!r}: must be at most 63 letters, digits, '-', '_' and '.'"
+            )
+    return values
+
+
+def _check_annotations(values: Mapping[str, str]) -> Mapping[str, str]:
+    for key in values:
+        _check_key(key)
+    return values
+
+
+def _check_key(key: str) -> None:
+    if not _QUALIFIED.fullmatch(key):
+        raise wrong(f"has the key {key!r}: must be [prefix/]name, as Kubernetes' labels and annotations are")
+    if key.startswith(PREFIX) or key in _OURS:
+        raise wrong(f"has the key {key!r}, which k3k_pulumi sets itself: choose another one")
+
+
+def _positive(value: Any) -> str:
+    if quantity.parse(value) <= Decimal(0):
+        raise ValueError("must be more than 0")
+    return str(value)
+
+
+def _is_host(value: str) -> str:
+    if not networks.is_address(value) and (not _SUBDOMAIN.fullmatch(value) or len(value) > 253):
+        raise ValueError("must be a DNS name in lower case or an IP address, without scheme and port")
+    return value
+
+
+Integer = Annotated[int, BeforeValidator(_whole)]
+ObjectName = Annotated[str, matches(_SUBDOMAIN, "the name of a Kubernetes object (RFC 1123 subdomain)")]
+Domain = Annotated[str, matches(_SUBDOMAIN, "a DNS domain in lower case, like cluster.local")]
+Host = Annotated[str, AfterValidator(rule(_is_host))]
+Image = Annotated[str, matches(_IMAGE, "an image reference like registry/name:tag", 512)]
+Cidr = Annotated[networks.Network, BeforeValidator(rule(lambda value: networks.parse(value)))]
+Size = Annotated[str, BeforeValidator(rule(_positive))]
+Labels = Annotated[dict[str, str], AfterValidator(_check_labels)]
+Annotations = Annotated[dict[str, str], AfterValidator(_check_annotations)]
+
+
+class Images(Part):
+    """Images in place of the default ones."""
+
+    server: Image | None = None
+    controller_manager: Image | None = None
+    etcd: Image | None = None
+    kubelet: Image | None = None
+
+
+class Expose(Part):
+    """How the API is reached from outside the cluster's own pods."""
+
+    host: Host | None = None
+    node_port: Integer | None = None
+    source_cidrs: tuple[Cidr, ...] = ()
+    annotations: Annotations = Field(default_factory=dict)
+    # Last, so that its rules see the others.
+    type: Annotated[str, choices("ClusterIP", "NodePort", "LoadBalancer")] = "ClusterIP"
+
+    @field_validator("node_port")
+    @classmethod
+    def _is_port(cls, value: int | None) -> int | None:
+        if value is not None and not 1 <= value <= 65535:
+            raise wrong("must be from 1 to 65535 (most hosts allow 30000 to 32767)")
+        return value
+
+    @field_validator("type")
+    @classmethod
+    def _fits(cls, value: str, info: ValidationInfo) -> str:
+        problems = []
+        if value == "ClusterIP" and info.data.get("node_port") is not None:
+            problems.append(
+                "expose.node_port: needs the type NodePort or LoadBalancer: leave it out or set expose.type"
+            )
+        if value == "NodePort" and info.data.get("host", "") is None:
+            problems.append(
+                "expose.host: missing; with the type NodePort it must name a node's address or DNS name"
+            )
+        if value != "ClusterIP" and info.data.get("source_cidrs", ("unknown",)) == ():
+            problems.append(
+                f"expose.source_cidrs: empty, so nobody could use the {value}: list the ranges that may "
+                "connect (0.0.0.0/0 for all of IPv4)"
+            )
+        if problems:
+            raise lines(problems)
+        return value
+
+
+class Persistence(Part):
+    """Where the datastore lies."""
+
+    type: Annotated[str, choices("dynamic", "ephemeral")] = "dynamic"
+    size: Size = "5Gi"
+    storage_class: ObjectName | None = None
+
+
+class Resources(Part):
+    """Resource requirements, as Kubernetes writes them; None leaves a container its default ones."""
+
+    server: Annotated[dict[str, Any] | None, fragment("resources.server", RESOURCES)] = None
+    kubelet: Annotated[dict[str, Any] | None, fragment("resources.kubelet", RESOURCES)] = None

@@ -1,0 +1,57 @@
+"""Turns what pydantic found into lines for users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from k3k_pulumi.model.text import nearest, one_of, show
+
+_MUST_BE = {
+    "string_type": "must be a string",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "dict_type": "must be a map",
+}
+
+
+def describe(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """One line for each problem: `<path>: <value found> <what it must be>`."""
+    return [line for found in error.errors(include_url=False) for line in _lines(found, model)]
+
+
+def _lines(found: Any, model: type[BaseModel]) -> Iterator[str]:
+    kind, path = found["type"], _path(found["loc"])
+    if kind == "k3k_lines":
+        yield from found["ctx"]["lines"]
+    elif kind == "k3k":
+        yield f"{path}: {show(found['input'])} {found['ctx']['text']}"
+    elif kind == "missing":
+        yield f"{path}: missing; it is required"
+    elif kind == "extra_forbidden":
+        known = [field for field in _model_at(model, found["loc"][:-1]).model_fields if field != "name"]
+        yield f"{path}: unknown argument; {nearest(str(found['loc'][-1]), known)}"
+    elif kind == "model_type":
+        known = list(_model_at(model, found["loc"]).model_fields)
+        yield f"{path}: {show(found['input'])} must be a map with keys of {one_of(known)}"
+    else:
+        yield f"{path}: {show(found['input'])} {_MUST_BE.get(kind, found['msg'])}"
+
+
+def _path(location: Sequence[str | int]) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return text.removeprefix(".")
+
+
+def _model_at(model: type[BaseModel], location: Sequence[str | int]) -> type[BaseModel]:
+    for part in location:
+        annotation = model.model_fields[str(part)].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            raise TypeError(f"{model.__name__}.{part} is no group of arguments")
+        model = annotation
+    return model

@@ -1,0 +1,211 @@
+"""The specification of a virtual cluster."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, PlainValidator, StrictBool, ValidationError, ValidationInfo, field_validator
+
+from k3k_pulumi.errors import InputError
+from k3k_pulumi.model import names, networks, parts, versions
+from k3k_pulumi.model.fragments import AFFINITY, TOLERATIONS, MapOf, text
+from k3k_pulumi.model.parts import Cidr, Integer, Part, choices, fragment, lines, rule, wrong
+from k3k_pulumi.model.policy import POLICY
+from k3k_pulumi.model.problems import describe
+from k3k_pulumi.model.text import one_of
+
+_MODES = ("shared",)
+_LATER_MODES = ("virtual", "hosted")
+_NAMESPACE_RULE = (
+    "must be lower-case letters, digits and '-', begin and end with a letter or digit, and have at most "
+    f"{names.LABEL_LENGTH} characters"
+)
+_ETCD_IMAGE = "registry.k8s.io/etcd:3.6.4-0"
+"""One for all versions: each supported Kubernetes works with etcd 3.6, and an etcd never goes back."""
+
+
+def _read_version(value: Any, info: ValidationInfo) -> versions.Version:
+    distribution = info.data.get("distribution")
+    if distribution is None:
+        return versions.Version(1, 0, 0)  # refused already
+    if not isinstance(value, str):
+        raise wrong(f"must be a string {versions.FORMATS[distribution]}")
+    try:
+        return versions.parse(distribution, value or versions.DEFAULTS[distribution])
+    except ValueError as error:
+        raise wrong(str(error)) from None
+
+
+class VirtualClusterSpec(Part):
+    """All plain values of a virtual cluster, checked. Made by `parse`."""
+
+    # The order matters: a field's rules see only the fields above it.
+    name: str
+    namespace: str
+    control_plane_namespace: str = Field(default="", validate_default=True)
+    create_namespace: StrictBool = True
+    create_control_plane_namespace: StrictBool = True
+    mode: str = "shared"
+    distribution: Annotated[str, choices(*versions.DISTRIBUTIONS)] = "k3s"
+    version: Annotated[versions.Version, PlainValidator(_read_version)] = Field(
+        default="", validate_default=True
+    )
+    servers: Integer = 1
+    images: parts.Images = parts.Images()
+    image_pull_secrets: tuple[parts.ObjectName, ...] = ()
+    service_cidr: Cidr = networks.parse("10.43.0.0/16")
+    cluster_domain: parts.Domain = "cluster.local"
+    expose: parts.Expose = parts.Expose()
+    persistence: parts.Persistence = parts.Persistence()
+    egress: Annotated[str, choices("internet", "none", "all")] = "internet"
+    host_cidrs: tuple[Cidr, ...] = ()
+    resources: parts.Resources = parts.Resources()
+    node_selector: Annotated[dict[str, str], fragment("node_selector", MapOf(text))] = Field(
+        default_factory=dict
+    )
+    tolerations: Annotated[list[dict[str, Any]], fragment("tolerations", TOLERATIONS)] = Field(
+        default_factory=list
+    )
+    affinity: Annotated[dict[str, Any], fragment("affinity", AFFINITY)] = Field(default_factory=dict)
+    priority_class: parts.ObjectName | None = None
+    policy: Annotated[dict[str, Any], fragment("policy", POLICY)] = Field(default_factory=dict)
+    labels: parts.Labels = Field(default_factory=dict)
+    annotations: parts.Annotations = Field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, name: str, args: Mapping[str, Any]) -> VirtualClusterSpec:
+        """Checks the arguments of the virtual cluster `name` and fills in the defaults.
+
+        A key with the value None counts as absent, at every level.
+
+        Raises:
+            InputError: With all problems found, not only the first.
+        """
+        try:
+            return cls.model_validate({**args, "name": name})
+        except ValidationError as error:
+            raise InputError(f"VirtualCluster {name!r}", describe(error, cls)) from None
+
+    @functools.cached_property
+    def names(self) -> names.Names:
+        """Names of all host objects."""
+        return names.Names(self.name, self.namespace, self.control_plane_namespace)
+
+    @property
+    def server_image(self) -> str:
+        """Image of K3s or kube-apiserver."""
+        if self.images.server:
+            return self.images.server
+        if self.distribution == "k3s":
+            return f"docker.io/rancher/k3s:{self.version.tag}"
+        return f"registry.k8s.io/kube-apiserver:{self.version.tag}"
+
+    @property
+    def controller_manager_image(self) -> str:
+        """Image of kube-controller-manager, for the distribution `kubernetes`."""
+        return self.images.controller_manager or f"registry.k8s.io/kube-controller-manager:{self.version.tag}"
+
+    @property
+    def etcd_image(self) -> str:
+        """Image of etcd, for the distribution `kubernetes`."""
+        return self.images.etcd or _ETCD_IMAGE
+
+    @property
+    def kubelet_image(self) -> str:
+        """Image of the virtual kubelet: the one released with this library."""
+        return self.images.kubelet or f"ghcr.io/k3k-pulumi/kubelet:{importlib.metadata.version('k3k-pulumi')}"
+
+    @field_validator("name")
+    @classmethod
+    def _is_cluster_name(cls, value: str) -> str:
+        if not names.is_cluster_name(value):
+            raise wrong(
+                "must be lower-case letters, digits and '-', begin with a letter, end with a letter or "
+                f"digit, and have at most {names.CLUSTER_LENGTH} characters: Services and labels of pods are "
+                "named after it"
+            )
+        return value
+
+    @field_validator("namespace")
+    @classmethod
+    def _is_namespace(cls, value: str) -> str:
+        if not names.is_label(value):
+            raise wrong(_NAMESPACE_RULE)
+        return value
+
+    @field_validator("control_plane_namespace")
+    @classmethod
+    def _is_control_plane_namespace(cls, value: str, info: ValidationInfo) -> str:
+        namespace, name = info.data.get("namespace"), info.data.get("name")
+        if not value:
+            if namespace is None or name is None:
+                return value  # one of the two is refused already
+            value = names.default_control_plane_namespace(namespace, name)
+            if len(value) > names.LABEL_LENGTH:
+                raise lines(
+                    [
+                        f"control_plane_namespace: its default {value!r} has {len(value)} characters, a "
+                        f"namespace has at most {names.LABEL_LENGTH}: set it"
+                    ]
+                )
+        elif not names.is_label(value):
+            raise wrong(_NAMESPACE_RULE)
+        if value == namespace:
+            raise wrong("must differ from namespace: there the virtual kubelet may read every Secret")
+        return value
+
+    @field_validator("mode")
+    @classmethod
+    def _is_mode(cls, value: str) -> str:
+        if value in _LATER_MODES:
+            raise wrong(f"is not available yet in this version: must be {one_of(_MODES)}")
+        if value not in _MODES:
+            raise wrong(f"must be {one_of(_MODES)}")
+        return value
+
+    @field_validator("servers")
+    @classmethod
+    def _is_one(cls, value: int) -> int:
+        if value < 1:
+            raise wrong("must be 1")
+        if value > 1:
+            raise wrong("is not available yet in this version: must be 1")
+        return value
+
+    @field_validator("images")
+    @classmethod
+    def _has_no_foreign_image(cls, value: parts.Images, info: ValidationInfo) -> parts.Images:
+        if info.data.get("distribution") == "k3s":
+            foreign = [field for field in ("controller_manager", "etcd") if getattr(value, field)]
+            if foreign:
+                raise lines(
+                    [
+                        f"images.{field}: {getattr(value, field)!r} has no use with the distribution 'k3s', "
+                        "whose server image holds everything: leave it out"
+                        for field in foreign
+                    ]
+                )
+        return value
+
+    @field_validator("service_cidr")
+    @classmethod
+    def _is_service_range(cls, value: networks.Network) -> networks.Network:
+        rule(networks.check_service_range)(value)
+        return value
+
+    @field_validator("host_cidrs")
+    @classmethod
+    def _leaves_services_alone(
+        cls, value: tuple[networks.Network, ...], info: ValidationInfo
+    ) -> tuple[networks.Network, ...]:
+        services = info.data.get("service_cidr")
+        for network in value:
+            if services is not None and networks.overlap(network, services):
+                raise wrong(
+                    f"has {str(network)!r}, which overlaps service_cidr {str(services)!r}: give the "
+                    "cluster's Services a range that the host does not use"
+                )
+        return value
