@@ -68,8 +68,9 @@ def deploy(
         with on_step("Virtual kubelet starts"):
             _await(host, manifests, "Deployment", deadline)
     except TimeoutError as error:
+        about = f"virtual cluster {spec.namespace}/{spec.name}"
         raise DirectError(
-            f"virtual cluster {spec.namespace}/{spec.name}: not ready after {timeout:g} s: waited for {error}\n"
+            f"{about}: not ready after {timeout:g} s: waited for {error}\n"
             + explain(host, spec.control_plane_namespace)
         ) from error
     return cluster

@@ -129,7 +129,7 @@ def _check_alone(host: Host, name: str, namespace: str) -> None:
 
 def _found(namespace: str, anchor: Object) -> Found:
     name = anchor["metadata"]["labels"][CLUSTER]
-    named = anchor.get("data", {}).get("controlPlaneNamespace")
+    named = anchor["metadata"].get("annotations", {}).get(f"{PREFIX}control-plane-namespace")
     return Found(namespace, name, named or default_control_plane_namespace(namespace, name))
 
 
