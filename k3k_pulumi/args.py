@@ -1,8 +1,9 @@
 """The public input surface, as the Pulumi component analyzer and type checkers read it.
 
-Rules of this module (the analyzer refuses anything else): TypedDicts with plain fields, no Literal, Union other
-than Input and Optional, Enum, and no `from __future__ import annotations`. The docstring below a field becomes
-its description in the schema for other languages. What a value may be is checked in `k3k_pulumi.model`.
+Rules of this module (the analyzer refuses anything else): TypedDicts with plain fields, no Literal, Union
+other than Input and Optional, Enum, and no `from __future__ import annotations`. The docstring below a field
+becomes its description in the schema for other languages. What a value may be is checked in
+`k3k_pulumi.model`.
 """
 
 # ruff: noqa: UP045
@@ -17,7 +18,7 @@ class ImagesArgs(TypedDict, total=False):
     """Images in place of the default ones, as full references (`registry/name:tag` or `...@sha256:...`)."""
 
     server: Optional[str]
-    """K3s, or kube-apiserver with the distribution `kubernetes`. The version is still taken from `version`."""
+    """K3s, or kube-apiserver with the distribution `kubernetes`. Its version is what `version` says."""
     controller_manager: Optional[str]
     """kube-controller-manager; only with the distribution `kubernetes`."""
     etcd: Optional[str]
@@ -46,8 +47,8 @@ class PersistenceArgs(TypedDict, total=False):
     """Where the cluster's datastore lies."""
 
     type: Optional[str]
-    """`dynamic` (default): a PersistentVolumeClaim. `ephemeral`: lost with the server's pod. A change replaces
-    the StatefulSet and the cluster starts empty."""
+    """`dynamic` (default): a PersistentVolumeClaim. `ephemeral`: lost with the server's pod. A change
+    replaces the StatefulSet, and the cluster starts empty."""
     size: Optional[str]
     """Size of the claim, `5Gi` by default. It can grow later where the storage class allows that."""
     storage_class: Optional[str]
@@ -55,7 +56,7 @@ class PersistenceArgs(TypedDict, total=False):
 
 
 class ResourcesArgs(TypedDict, total=False):
-    """Kubernetes resource requirements (`requests`, `limits`); what is given replaces the default as a whole."""
+    """Kubernetes resource requirements (`requests`, `limits`); each replaces its default as a whole."""
 
     server: Optional[Mapping[str, Any]]
     """The container of the API server (K3s, or kube-apiserver)."""
@@ -71,7 +72,7 @@ class VirtualClusterArgs(TypedDict, total=False):
     create_namespace: Optional[bool]
     """Whether the component makes `namespace` (default) or finds it."""
     control_plane_namespace: Optional[str]
-    """Host namespace of the control plane, `<namespace>-<name>-control-plane` by default. Never `namespace`."""
+    """Host namespace of the control plane, `<namespace>-<name>-control-plane` by default; not `namespace`."""
     create_control_plane_namespace: Optional[bool]
     """Whether the component makes the control plane's namespace (default) or finds it. One that exists must
     admit pods of the Pod Security level `restricted`."""
@@ -80,7 +81,7 @@ class VirtualClusterArgs(TypedDict, total=False):
     distribution: Optional[str]
     """`k3s` (default) or `kubernetes`: what the control plane is made of."""
     version: Optional[str]
-    """Version of the control plane, like `v1.34.4+k3s1` (or `v1.34.4-k3s1`) or, for `kubernetes`, `v1.34.4`."""
+    """Version of the control plane: `v1.34.4+k3s1` (or `v1.34.4-k3s1`); for `kubernetes`, `v1.34.4`."""
     servers: Optional[int]
     """Number of servers. Only 1 so far."""
     images: Optional[ImagesArgs]

@@ -1,10 +1,11 @@
 """The keys of a virtual cluster: made once, in process, and kept by whoever calls this.
 
-Everything is EC P-256, the service-account key too: an RSA key costs 29 ms for each cluster and each run. Keys are
-PEM in the SEC1 form ("EC PRIVATE KEY"): kube-apiserver takes a signing key as a verification key in no other.
+Everything is EC P-256, the service-account key too: an RSA key costs 29 ms for each cluster and each run.
+Keys are PEM in the SEC1 form ("EC PRIVATE KEY"): kube-apiserver takes a signing key as a verification key in
+no other.
 
-Values may be opaque: `ClusterPki` is generic in their type, so that it can hold Pulumi Outputs, and the manifests
-only place them. Whatever must be derived from a secret (`ProbeToken`) is derived here.
+Values may be opaque: `ClusterPki` is generic in their type, so that it can hold Pulumi Outputs, and the
+manifests only place them. Whatever must be derived from a secret (`ProbeToken`) is derived here.
 """
 
 from __future__ import annotations
@@ -215,7 +216,7 @@ def kubeconfig(
 
 
 def _is_certified(spec: VirtualClusterSpec, endpoint: str) -> bool:
-    """Whether the serving certificate names the endpoint's host. That of a load balancer is known too late."""
+    """Whether the serving certificate names the endpoint's host. A load balancer's is known too late."""
     return spec.expose.type == "ClusterIP" or urllib.parse.urlsplit(endpoint).hostname == spec.expose.host
 
 

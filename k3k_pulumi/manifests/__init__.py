@@ -20,7 +20,7 @@ Value = TypeVar("Value")
 
 
 def virtual_cluster(spec: VirtualClusterSpec, pki: ClusterPki[Value]) -> list[Manifest]:
-    """All host objects of a virtual cluster, in an order that is safe to create them in; reversed, to delete them.
+    """All host objects of a virtual cluster, in a safe order to create them in; reversed, to delete them.
 
     NetworkPolicies come before the pods they hold, Services before the pods whose environment carries their
     addresses. Values of `pki` are placed into `stringData` of Secrets and one probe header, never changed.

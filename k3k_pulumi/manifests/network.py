@@ -1,6 +1,7 @@
 """NetworkPolicies: everything is denied in both directions, then what the cluster needs is allowed.
 
-Rules see packets after DNAT, so ports are those of pods, never of Services. A node may always reach its own pods.
+Rules see packets after DNAT, so ports are those of pods, never of Services. A node may always reach its own
+pods.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def network_policies(spec: VirtualClusterSpec) -> list[Manifest]:
                     "ports": [_tcp(SERVER_PORT)],
                 }
             ],
-            # What a server calls is in the tenant's hands (webhooks, APIServices, Nodes): no more than workloads may.
+            # What a server calls is in the tenant's hands (webhooks, APIServices, Nodes), so it may reach no
+            # more than workloads may.
             egress=[
                 {"to": [_pods(kubelets)], "ports": [_tcp(KUBELET_FIRST_PORT, KUBELET_LAST_PORT)]},
                 {"to": [_pods(workloads, spec.namespace)]},

@@ -35,7 +35,7 @@ _API_VERSIONS = {
 def make(
     spec: VirtualClusterSpec, kind: str, name: str, component: str, namespace: str | None, /, **body: Any
 ) -> Manifest:
-    """An object of the cluster, with our labels over the user's. `namespace` is None for cluster-scoped kinds."""
+    """An object of the cluster, our labels over the user's. `namespace` is None for cluster-scoped kinds."""
     metadata: dict[str, Any] = {"name": name}
     if namespace is not None:
         metadata["namespace"] = namespace

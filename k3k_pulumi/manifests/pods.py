@@ -75,7 +75,7 @@ def sizes(cpu: str, memory: str, limit: str) -> dict[str, Any]:
 
 
 def go_memory_limit(resources: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Environment of a Go program: it collects garbage in time before its container's memory limit ends it."""
+    """Environment of a Go program: it collects garbage before its container's memory limit ends it."""
     limit = resources.get("limits", {}).get("memory")
     if limit is None:
         return []

@@ -1,4 +1,4 @@
-"""The Secrets of the control plane: one for each key pair, so that every container mounts what it needs alone."""
+"""The Secrets of the control plane: one for each key pair, so that a container mounts what it needs alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Value = TypeVar("Value")
 
 
 def secrets(spec: VirtualClusterSpec, pki: ClusterPki[Value]) -> list[Manifest]:
-    """All of them. Each value stands alone in its key, unchanged: it may be opaque, and is read back from there."""
+    """All of them. Each value stands alone in its key, unchanged: it may be opaque, or be read back later."""
     names = spec.names
     made = [
         _pair(spec, names.server_ca, pki.server_ca),

@@ -1,4 +1,4 @@
-"""The model of a virtual cluster: plain values with defaults, checked as a whole before anything is created."""
+"""The model of a virtual cluster: plain values with defaults, all checked before anything is created."""
 
 from k3k_pulumi.model.names import PREFIX, Names
 from k3k_pulumi.model.spec import VirtualClusterSpec

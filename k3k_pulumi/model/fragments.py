@@ -1,7 +1,8 @@
-"""Fragments of Kubernetes objects that users hand over: normalised to camelCase, unknown keys refused by path.
+"""Fragments of Kubernetes objects from users: normalised to camelCase, unknown keys refused by path.
 
-The generic Pulumi resources that carry them pass unknown and snake_case keys on without a word, and the API server
-drops them, so a misspelt toleration would simply not be there. The tables follow the core/v1 API of Kubernetes 1.34.
+The generic Pulumi resources that carry them pass unknown and snake_case keys on without a word, and the API
+server drops them, so a misspelt toleration would simply not be there. The tables follow the core/v1 API of
+Kubernetes 1.34.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ def normalise(value: Any, schema: Any, path: str, problems: list[str]) -> Any:
 
 
 def camel_case(key: str, known: Iterable[str]) -> str:
-    """`toleration_seconds` as Kubernetes writes it: `tolerationSeconds`; `host_pid` as one of `known`: `hostPID`."""
+    """`toleration_seconds` as `tolerationSeconds`, and `host_pid` as the one that is `known`, `hostPID`."""
     if "_" not in key:
         return key
     camel = re.sub(r"_([a-z])", lambda match: match[1].upper(), key)

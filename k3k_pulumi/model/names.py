@@ -40,8 +40,8 @@ def default_control_plane_namespace(namespace: str, cluster: str) -> str:
 class Names:
     """Names of one cluster's host objects.
 
-    Objects of different kinds share a name where they belong together: ServiceAccount, Role, Service, Deployment
-    and ConfigMap of the virtual kubelet are all `<cluster>-kubelet`.
+    Objects of different kinds share a name where they belong together: ServiceAccount, Role, Service,
+    Deployment and ConfigMap of the virtual kubelet are all `<cluster>-kubelet`.
     """
 
     cluster: str
@@ -70,12 +70,12 @@ class Names:
 
     @property
     def server(self) -> str:
-        """StatefulSet of the control plane, its headless Service, ServiceAccount, ConfigMap, NetworkPolicy."""
+        """StatefulSet of the servers, their headless Service, ServiceAccount, ConfigMap, NetworkPolicy."""
         return f"{self.cluster}-server"
 
     @property
     def kubelet(self) -> str:
-        """Deployment of the virtual kubelet, its Service, ServiceAccount, Roles, ConfigMap, Lease, NetworkPolicy."""
+        """Deployment of the kubelet, its Service, ServiceAccount, Roles, ConfigMap, Lease, NetworkPolicy."""
         return f"{self.cluster}-kubelet"
 
     @property

@@ -1,8 +1,9 @@
 """The part of the policy document that a user overrides.
 
-The document's schema and defaults are the virtual kubelet's own (`kubelet/k3k_kubelet/policy.py`, policy.schema.json):
-what a user leaves out is left out of the document too. The table here lets a preview refuse a misspelt key, which the
-kubelet would refuse only at run time; a unit test holds it against the schema.
+The document's schema and defaults are the virtual kubelet's own (`kubelet/k3k_kubelet/policy.py`,
+policy.schema.json): what a user leaves out is left out of the document too. The table here lets a preview
+refuse a misspelt key, which the kubelet would refuse only at run time; a unit test holds it against the
+schema.
 """
 
 from __future__ import annotations

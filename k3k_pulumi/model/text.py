@@ -10,7 +10,7 @@ _LONGEST = 80
 
 
 def show(value: Any) -> str:
-    """A value as an error names it: short, quoted where it is text, its type alone where it is no plain value."""
+    """A value as an error names it: short, text in quotes, and the type alone where it is no plain value."""
     if value is None or isinstance(value, bool | int | float | str):
         text = repr(value)
     elif isinstance(value, dict | list | tuple):

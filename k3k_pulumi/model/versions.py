@@ -30,7 +30,7 @@ _PATTERNS = {
 
 @dataclass(frozen=True, order=True)
 class Version:
-    """A control plane's version; `build` is `k3s1` for K3s' first build of a Kubernetes version, else empty."""
+    """A control plane's version. `build` is `k3s1` for K3s' first build of a Kubernetes version, or empty."""
 
     major: int
     minor: int
@@ -51,7 +51,8 @@ def parse(distribution: str, text: str) -> Version:
     """Reads and checks the version of a distribution.
 
     Raises:
-        ValueError: Not written as `FORMATS` says, or outside `SUPPORTED_MINORS`; the text says what is allowed.
+        ValueError: Not written as `FORMATS` says, or outside `SUPPORTED_MINORS`; the text says what is
+        allowed.
     """
     match = _PATTERNS[distribution].fullmatch(text)
     if match is None:

@@ -80,7 +80,7 @@ def kubernetes(spec: VirtualClusterSpec) -> dict[str, Any]:
 
 
 def k3s(target: str) -> dict[str, Any]:
-    """The spec for the distribution `k3s`: real files in `target`, where K3s also writes its leaf certificates.
+    """The spec for the distribution `k3s`: real files in `target`, where K3s writes its own too.
 
     A certificate without its key would be replaced by one of K3s' own without a word, so pairs are whole.
     """

@@ -9,7 +9,7 @@ from k3k_pulumi.manifests import pods
 from k3k_pulumi.manifests.control_plane import certificates
 from k3k_pulumi.manifests.control_plane.workload import DATA
 from k3k_pulumi.manifests.services import SERVER_PORT
-from k3k_pulumi.model import VirtualClusterSpec
+from k3k_pulumi.model import Version, VirtualClusterSpec
 from k3k_pulumi.pki import ClusterPki
 
 Value = TypeVar("Value")
@@ -20,12 +20,12 @@ _DATA_DIR = f"{_RANCHER}/k3s"
 _SIZES = pods.sizes("100m", "512Mi", "2Gi")
 
 _SINCE = {
-    # Without it the API server looks for kubelets at the far end of agents' tunnels.
-    "egress-selector-mode": 22,
+    # Without it the API server looks for kubelets at the far end of agents' tunnels (k3s-io/k3s#5577).
+    "egress-selector-mode": ((22, 10), (23, 7), (24, 1)),
 }
-"""Keys of the configuration file that K3s did not always know, with the first minor version that does.
+"""Keys of the configuration file that K3s did not always know: an unknown one ends the server.
 
-An unknown key ends the server (k3s-io/k3s pkg/cli/cmds/server.go, compared by release branch).
+For each, the first release that knows it as (minor, patch) of every release branch; later branches all do.
 """
 
 _CONTROLLER_NAMES_SINCE = 28
@@ -79,7 +79,14 @@ def _server(spec: VirtualClusterSpec) -> dict[str, Any]:
         "kube-apiserver-arg": _api_server(spec),
         "kube-controller-manager-arg": _controller_manager(spec),
     }
-    return {key: value for key, value in known.items() if spec.version.minor >= _SINCE.get(key, 0)}
+    return {key: value for key, value in known.items() if _is_known(key, spec.version)}
+
+
+def _is_known(key: str, version: Version) -> bool:
+    releases = dict(_SINCE.get(key, ()))
+    if version.minor in releases:
+        return version.patch >= releases[version.minor]
+    return version.minor > max(releases, default=0)
 
 
 def _api_server(spec: VirtualClusterSpec) -> list[str]:

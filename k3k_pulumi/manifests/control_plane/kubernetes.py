@@ -1,8 +1,8 @@
-"""The control plane from the official Kubernetes images: etcd, kube-apiserver, kube-controller-manager in one pod.
+"""The control plane from the official images: etcd, kube-apiserver, kube-controller-manager in one pod.
 
-Certificates are issued in the pod, by the kubelet image: the serving one names the API Service's ClusterIP, which only
-the pod's environment knows, and all of them are renewed while the pod runs. kube-apiserver, etcd and client-go read
-their files anew when these change.
+Certificates are issued in the pod, by the kubelet image: the serving one names the API Service's ClusterIP,
+which only the pod's environment knows, and all of them are renewed while the pod runs. kube-apiserver, etcd
+and client-go read their files anew when these change.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def pod(spec: VirtualClusterSpec) -> dict[str, Any]:
 
 
 def _authentication(spec: VirtualClusterSpec) -> dict[str, Any]:
-    """Anonymous requests are let in where probes go and nowhere else. (--anonymous-auth must not be given then.)"""
+    """Anonymous requests are let in where probes go, alone. --anonymous-auth must not be given then."""
     return {
         "apiVersion": f"apiserver.config.k8s.io/{'v1' if spec.version.minor >= 34 else 'v1beta1'}",
         "kind": "AuthenticationConfiguration",

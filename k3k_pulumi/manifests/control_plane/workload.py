@@ -16,9 +16,9 @@ DATA = "data"
 def claims(spec: VirtualClusterSpec) -> list[Manifest]:
     """The servers' volumes, as objects of ours: they outlive the StatefulSet and end with the cluster.
 
-    The StatefulSet takes them for its own by their names. Were they left to its templates, a destroyed cluster would
-    leave them behind, and the next one of that name would find the data of another CA. Their size can grow, which a
-    template's cannot.
+    The StatefulSet takes them for its own by their names. Were they left to its templates, a destroyed
+    cluster would leave them behind, and the next one of that name would find the data of another CA. Their
+    size can grow, which a template's cannot.
     """
     if spec.persistence.type == "ephemeral":
         return []
