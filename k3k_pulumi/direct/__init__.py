@@ -122,9 +122,12 @@ def ephemeral_cluster(
     Ctrl-C, and by SIGTERM where this runs in the main thread and nobody else handles that signal. What a
     killed process leaves is found with `clusters` and removed with `delete`.
 
+    Its datastore is `ephemeral` unless `persistence` says otherwise: there is no volume to wait for, and what
+    is written survives a crash of the server's containers, but not the loss of its pod.
+
     Args, and errors: as `apply`.
     """
-    args["namespace"] = namespace
+    args = {"persistence": {"type": "ephemeral"}, **args, "namespace": namespace}
     spec = VirtualClusterSpec.parse(name, args)
     with _host(kubeconfig, context) as host, _sigterm_as_exit():
         check(host, spec)  # what is refused is not ours to remove

@@ -6,12 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from k3k_pulumi import direct
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.polling import eventually
 
 PREFIX = "k3k-pulumi.io/"
-DISTRIBUTIONS = ("kubernetes", "k3s")
+
+both = pytest.mark.parametrize(
+    "distribution", ["kubernetes", pytest.param("k3s", marks=pytest.mark.needs_k3s_image)]
+)
+"""For tests whose answer could differ between the distributions of the control plane."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -78,5 +79,6 @@ def config_map(name: str, data: Mapping[str, str], **rest: Any) -> Object:
 
 
 def secret(name: str, data: Mapping[str, str]) -> Object:
-    """A Secret from plain text."""
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": dict(data)}
+    """A Secret from plain text; `data`, since server-side apply does not follow keys of `stringData`."""
+    encoded = {key: base64.b64encode(text.encode()).decode() for key, text in data.items()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": encoded}

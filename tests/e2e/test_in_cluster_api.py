@@ -1,0 +1,111 @@
+"""Pods reach their own cluster's API with their own tokens, the way every client library does it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.e2e.support.clusters import both
+from tests.e2e.support.kubectl import Kubectl
+from tests.e2e.support.objects import KUBELET, container, pod
+
+# What client-go's InClusterConfig does: address from the environment, CA and token from the mounted files.
+CLIENT = """
+import json, os, ssl, sys, urllib.error, urllib.request
+mounted = "/var/run/secrets/kubernetes.io/serviceaccount/"
+token, namespace = (open(mounted + name).read() for name in ("token", "namespace"))
+trust = ssl.create_default_context(cafile=mounted + "ca.crt")
+server = "https://%s:%s" % (os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"])
+answers = {"namespace": namespace}
+for path in sys.argv[1:]:
+    path = path.replace("NAMESPACE", namespace)
+    request = urllib.request.Request(server + path, headers={"Authorization": "Bearer " + token})
+    try:
+        with urllib.request.urlopen(request, context=trust, timeout=20) as answer:
+            answers[path] = [item["metadata"]["name"] for item in json.load(answer)["items"]]
+    except urllib.error.HTTPError as error:
+        answers[path] = error.code
+print(json.dumps(answers))
+"""
+PODS = "/api/v1/namespaces/NAMESPACE/pods"
+SECRETS = "/api/v1/namespaces/NAMESPACE/secrets"
+
+
+def rights(account: str) -> list[dict[str, Any]]:
+    """A service account, and a role that lets it list pods."""
+    group = "rbac.authorization.k8s.io"
+    return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}},
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "Role",
+            "metadata": {"name": account},
+            "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}],
+        },
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": account},
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": account},
+            "subjects": [{"kind": "ServiceAccount", "name": account}],
+        },
+    ]
+
+
+@both
+def test_pod_lists_pods_of_its_namespace(inside: Kubectl) -> None:
+    inside.apply(
+        *rights("lister"),
+        pod("bystander"),
+        pod(
+            "client",
+            container(("python3", "-c", CLIENT, PODS, SECRETS), image=KUBELET),
+            restartPolicy="Never",
+            serviceAccountName="lister",
+            automountServiceAccountToken=True,
+        ),
+    )
+    inside("wait", "pod/client", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=90s")
+    answers = json.loads(inside("logs", "client"))
+    assert answers.pop("namespace") == inside.namespace
+    assert answers == {
+        PODS.replace("NAMESPACE", inside.namespace): ["bystander", "client"],
+        SECRETS.replace("NAMESPACE", inside.namespace): 403,
+    }
+
+
+def test_token_is_bound_to_the_pod(inside: Kubectl) -> None:
+    """A token with an audience of its own, named after the virtual pod and account; dead with the pod."""
+    token = {"serviceAccountToken": {"path": "token", "audience": "vault", "expirationSeconds": 600}}
+    inside.apply(
+        *rights("someone"),
+        pod(
+            "bound",
+            container(volumeMounts=[{"name": "tokens", "mountPath": "/tokens"}]),
+            serviceAccountName="someone",
+            volumes=[{"name": "tokens", "projected": {"sources": [token]}}],
+        ),
+    )
+    inside("wait", "pod/bound", "--for=condition=Ready", "--timeout=90s")
+    text = inside.exec("bound", ["cat", "/tokens/token"]).stdout.decode()
+    uid = inside.get("pod", "bound")["metadata"]["uid"]
+
+    review = _review(inside, text)
+    assert review["authenticated"] is True
+    assert review["user"]["username"] == f"system:serviceaccount:{inside.namespace}:someone"
+    assert review["user"]["extra"]["authentication.kubernetes.io/pod-name"] == ["bound"]
+    assert review["user"]["extra"]["authentication.kubernetes.io/pod-uid"] == [uid]
+    assert review["audiences"] == ["vault"]
+
+    inside("delete", "pod", "bound")
+    assert not _review(inside, text).get("authenticated")
+
+
+def _review(inside: Kubectl, token: str) -> Any:
+    review = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenReview",
+        "spec": {"token": token, "audiences": ["vault"]},
+    }
+    made = inside("create", "-f", "-", "-o", "json", stdin=json.dumps(review).encode())
+    return json.loads(made)["status"]
