@@ -57,7 +57,7 @@ VolumeType = Literal[
 ]
 Profile = Annotated[str, Meta(pattern=r"^(RuntimeDefault|Unconfined|Localhost/.+)$")]
 AllowedKey = Annotated[str, Meta(pattern=r"^(?!([^/]+\.)?k3k-pulumi\.io/)[^\s*]+$")]
-HostPrefix = Annotated[str, Meta(pattern=r"^/(?!.*(^|/)\.\.?(/|$))(?!.*//).*$")]
+HostPrefix = Annotated[str, Meta(pattern=r"^/$|^(/(?!\.\.?(/|$))[^/]+)+$")]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
 LabelKey = Annotated[
     str, Meta(pattern=r"^([a-z0-9.-]+/)?[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$", max_length=317)
@@ -164,7 +164,7 @@ class Pods(Document, frozen=True):
     allowed_tolerations: Annotated[
         tuple[Toleration, ...],
         _about(
-            "What pods may tolerate themselves of the host's taints, as much or less. Nodes that are not-ready "
+            "What pods may tolerate themselves of the host's taints, or less. Nodes that are not-ready "
             "or unreachable (NoExecute) they always may."
         ),
     ] = ()
@@ -209,14 +209,14 @@ def load(document: bytes | str) -> Policy:
         return msgspec.convert(found, Policy)
     except msgspec.ValidationError as error:
         reason, _, place = str(error).partition(" - at ")
-        raise PolicyError(f"policy.json: {place.strip('`') or '$'}: {reason}") from None
+        raise PolicyError(f"policy.json: {place.replace('`', '') or '$'}: {reason}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise PolicyError(f"policy.json: not valid JSON: {error}") from None
 
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of the document."""
-    made = msgspec.json.schema(Policy)
+    made = msgspec.json.decode(msgspec.json.encode(msgspec.json.schema(Policy)))
     made = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "policy.json", **made}
     made["$defs"]["Policy"]["required"] = ["apiVersion"]
     return made

@@ -1,0 +1,245 @@
+"""Changes of a pod that its copy on the host follows."""
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from k3k_kubelet.policy import Policy
+from k3k_kubelet.translate import Refused
+from k3k_kubelet.translate import pod as pods
+
+from kubelet.tests.translate.builders import BASELINE, CLUSTER, allowing, on_host, pod
+
+TOLERATED = {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"}
+OTHER = {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute"}
+DEFAULTED = [{**TOLERATED, "tolerationSeconds": 300}, {**OTHER, "tolerationSeconds": 300}]
+
+
+def before() -> dict[str, Any]:
+    return pod(
+        {"initContainers": [{"name": "init", "image": "busybox:1"}], "tolerations": [TOLERATED]},
+        {"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.annotations['note']"}}}]},
+        labels={"app": "web", "old": "x"},
+        annotations={"note": "one", "silent": "x"},
+    )
+
+
+def update(new: dict[str, Any], host: dict[str, Any], policy: Policy = BASELINE) -> dict[str, Any] | None:
+    """The patch without APPLIED, with a look that neither object was changed."""
+    frozen = copy.deepcopy((new, host))
+    patch = pods.update(new, host, CLUSTER, policy)
+    assert (new, host) == frozen
+    if patch:
+        patch["metadata"].get("annotations", {}).pop(pods.APPLIED, None)
+    return patch
+
+
+def test_a_pod_that_did_not_change_needs_no_patch() -> None:
+    assert update(before(), on_host(before())) is None
+
+
+Change = Callable[[dict[str, Any]], Any]
+TIED: dict[str, Any] = {"uid": "host-uid"}
+CASES: list[tuple[str, Change, dict[str, Any]]] = [
+    (
+        "image",
+        lambda new: new["spec"]["containers"][0].update(image="nginx:2"),
+        {
+            "metadata": {**TIED, "annotations": {}},
+            "spec": {"containers": [{"name": "main", "image": "nginx:2"}]},
+        },
+    ),
+    (
+        "image of an init container",
+        lambda new: new["spec"]["initContainers"][0].update(image="busybox:2"),
+        {
+            "metadata": {**TIED, "annotations": {}},
+            "spec": {"initContainers": [{"name": "init", "image": "busybox:2"}]},
+        },
+    ),
+    (
+        "deadline",
+        lambda new: new["spec"].update(activeDeadlineSeconds=9),
+        {"metadata": {**TIED, "annotations": {}}, "spec": {"activeDeadlineSeconds": 9}},
+    ),
+    (
+        "toleration",
+        lambda new: new["spec"]["tolerations"].append(OTHER),
+        {
+            "metadata": {**TIED, "annotations": {}, "resourceVersion": "7"},
+            "spec": {"tolerations": [TOLERATED, OTHER]},
+        },
+    ),
+    (
+        "label added",
+        lambda new: new["metadata"]["labels"].update(new="y"),
+        {"metadata": {**TIED, "labels": {"labels.k3k-pulumi.io/new": "y"}}},
+    ),
+    (
+        "label changed",
+        lambda new: new["metadata"]["labels"].update(old="y"),
+        {"metadata": {**TIED, "labels": {"labels.k3k-pulumi.io/old": "y"}}},
+    ),
+    (
+        "label removed",
+        lambda new: new["metadata"]["labels"].pop("old"),
+        {"metadata": {**TIED, "labels": {"labels.k3k-pulumi.io/old": None}}},
+    ),
+    (
+        "annotation that the pod reads",
+        lambda new: new["metadata"]["annotations"].update(note="two"),
+        {"metadata": {**TIED, "annotations": {"annotations.k3k-pulumi.io/note": "two"}}},
+    ),
+    (
+        "annotation that the pod reads, removed",
+        lambda new: new["metadata"]["annotations"].pop("note"),
+        {"metadata": {**TIED, "annotations": {"annotations.k3k-pulumi.io/note": None}}},
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "patch"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_a_change_is_passed_on(change: Change, patch: dict[str, Any]) -> None:
+    new = before()
+    change(new)
+    assert update(new, on_host(before())) == patch
+
+
+@pytest.mark.parametrize("change", [case[1] for case in CASES], ids=[case[0] for case in CASES])
+def test_after_the_patch_there_is_no_other(change: Change) -> None:
+    new, host = before(), on_host(before())
+    change(new)
+    patch = pods.update(new, host, CLUSTER, BASELINE)
+    assert patch
+    apply(host, patch)
+    assert pods.update(new, host, CLUSTER, BASELINE) is None
+
+
+def apply(host: dict[str, Any], patch: dict[str, Any]) -> None:
+    """Strategic merge, as far as these patches need it."""
+    for kind in ("labels", "annotations"):
+        for key, value in patch["metadata"].get(kind, {}).items():
+            if value is None:
+                host["metadata"][kind].pop(key)
+            else:
+                host["metadata"][kind][key] = value
+    for key, value in patch.get("spec", {}).items():
+        if key in ("containers", "initContainers"):
+            by_name = {each["name"]: each for each in host["spec"][key]}
+            for each in value:
+                by_name[each["name"]].update(each)
+        else:
+            host["spec"][key] = value
+
+
+UNTOLD: list[tuple[str, Change]] = [
+    ("annotation that nobody reads", lambda new: new["metadata"]["annotations"].update(silent="y")),
+    ("status", lambda new: new["status"].update(phase="Running")),
+    ("owner", lambda new: new["metadata"].update(ownerReferences=[])),
+    ("toleration that is not allowed", lambda new: new["spec"]["tolerations"].append({"operator": "Exists"})),
+    ("node", lambda new: new["spec"].update(nodeName="node-1")),
+]
+
+
+@pytest.mark.parametrize("change", [case[1] for case in UNTOLD], ids=[case[0] for case in UNTOLD])
+def test_a_change_that_the_host_does_not_see(change: Change) -> None:
+    new = before()
+    change(new)
+    assert update(new, on_host(before())) is None
+
+
+def host_admission(host: dict[str, Any]) -> dict[str, Any]:
+    """The host pod after webhooks, LimitRange and defaults of the host."""
+    host["spec"]["containers"][0]["image"] = "mirror.example/nginx:1"
+    host["spec"]["containers"].append({"name": "sidecar", "image": "mesh:1"})
+    host["spec"]["tolerations"] = DEFAULTED
+    host["spec"]["activeDeadlineSeconds"] = 100
+    host["metadata"]["labels"]["mesh.example/injected"] = "true"
+    host["metadata"]["annotations"]["mesh.example/status"] = "injected"
+    return host
+
+
+def test_what_the_hosts_admission_changed_is_left_alone() -> None:
+    assert update(before(), host_admission(on_host(before()))) is None
+
+
+def test_a_change_after_the_hosts_admission_touches_nothing_else() -> None:
+    new, host = before(), host_admission(on_host(before()))
+    new["spec"]["tolerations"].append({**OTHER, "tolerationSeconds": 7})
+    new["metadata"]["labels"]["app"] = "api"
+    assert update(new, host) == {
+        "metadata": {
+            **TIED,
+            "labels": {"labels.k3k-pulumi.io/app": "api"},
+            "annotations": {},
+            "resourceVersion": "7",
+        },
+        "spec": {"tolerations": [DEFAULTED[0], {**OTHER, "tolerationSeconds": 7}]},
+    }
+
+
+def test_what_somebody_changed_of_ours_on_the_host_is_put_right() -> None:
+    host = on_host(before())
+    host["metadata"]["labels"]["k3k-pulumi.io/cluster"] = "other"
+    del host["metadata"]["labels"]["labels.k3k-pulumi.io/app"]
+    host["metadata"]["annotations"]["k3k-pulumi.io/name"] = "other"
+    host["metadata"]["annotations"]["k3k-pulumi.io/unknown"] = "x"
+    assert update(before(), host) == {
+        "metadata": {
+            **TIED,
+            "labels": {"k3k-pulumi.io/cluster": "team", "labels.k3k-pulumi.io/app": "web"},
+            "annotations": {"k3k-pulumi.io/name": "web", "k3k-pulumi.io/unknown": None},
+        }
+    }
+
+
+@pytest.mark.parametrize("broken", ["not json", "[]", "1"])
+def test_an_unreadable_record_is_written_anew_from_everything(broken: str) -> None:
+    host = on_host(before())
+    host["metadata"]["annotations"][pods.APPLIED] = broken
+    assert update(before(), host) == {
+        "metadata": {**TIED, "annotations": {}},
+        "spec": {
+            "containers": [{"name": "main", "image": "nginx:1"}],
+            "initContainers": [{"name": "init", "image": "busybox:1"}],
+        },
+    }
+
+
+def test_the_policy_lets_keys_through_and_takes_them_back() -> None:
+    policy = allowing(labels=["app"], annotations=["silent"])
+    host = on_host(before())
+    patch = update(before(), host, policy)
+    assert patch == {"metadata": {**TIED, "labels": {"app": "web"}, "annotations": {"silent": "x"}}}
+
+    host = on_host(before(), policy)
+    host["metadata"]["labels"]["foreign"] = "x"
+    assert update(before(), host) == {
+        "metadata": {**TIED, "labels": {"app": None}, "annotations": {"silent": None}}
+    }
+
+
+def test_a_new_toleration_of_the_policy_reaches_running_pods() -> None:
+    gpu = {"key": "gpu", "operator": "Exists"}
+    assert update(before(), on_host(before()), allowing(tolerations=[gpu])) == {
+        "metadata": {**TIED, "annotations": {}, "resourceVersion": "7"},
+        "spec": {"tolerations": [TOLERATED, gpu]},
+    }
+
+
+def test_the_record_holds_what_the_tenant_asked_for() -> None:
+    record = json.loads(on_host(before(), allowing(labels=["app"]))["metadata"]["annotations"][pods.APPLIED])
+    assert record == {
+        "images": {"init": "busybox:1", "main": "nginx:1"},
+        "labels": ["app"],
+        "tolerations": [TOLERATED],
+    }
+
+
+def test_annotations_that_no_longer_fit_are_refused() -> None:
+    new = before()
+    new["metadata"]["annotations"]["note"] = "x" * pods.MAX_ANNOTATIONS
+    with pytest.raises(Refused, match=r"^metadata\.annotations: "):
+        pods.update(new, on_host(before()), CLUSTER, BASELINE)
