@@ -1,0 +1,227 @@
+"""Bringing an instance up and down."""
+
+from __future__ import annotations
+
+import shutil
+import zlib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from devcluster import cgroups, config, golang, images, network, packages, runtime, storage, sysctl
+from devcluster.api import Api, Manifest, wait
+from devcluster.config import Instance
+from devcluster.errors import DevclusterError
+from devcluster.locks import locked
+from devcluster.node import Node
+from devcluster.pki import Pki
+from devcluster.progress import Progress
+
+API_WITHIN = 60.0  # seconds
+NODES_WITHIN = 60.0
+STORAGE_WITHIN = 60.0
+POLICY_READER = "devcluster:network-policy"
+
+
+class Cluster:
+    """An instance made from parts."""
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+        self.nodes = [Node(instance, index) for index in range(1, instance.nodes + 1)]
+
+    @property
+    def keys(self) -> Pki:
+        """The instance's keys, made on first use."""
+        return Pki(self.instance)
+
+    def api(self) -> Api:
+        """Client with an administrator's rights."""
+        keys = self.keys
+        admin = keys.issue("admin", "devcluster-admin", organizations=["system:masters"])
+        return Api(self.instance.server, keys.ca.crt, admin)
+
+    def up(self, progress: Progress, *, restart: bool = False) -> None:
+        """Makes, completes or repairs the instance; returns when it is ready for work."""
+        packages.ensure(packages.NODE, progress)
+        binaries = golang.build(golang.KUBE, progress)
+        containerd = runtime.programs(progress)
+        archives = [*images.built(progress), *images.extra()]
+        _link_kubectl(binaries)
+        sysctl.raise_limits(ipv6=self.instance.ipv6)
+        self.instance.save()
+        network.up_machine(self.instance)
+        stopped = [node for node in self.nodes if restart or node.init_pid() is None]
+        if stopped:
+            self._use(binaries, containerd)
+            with progress.step(f"Start {', '.join(node.name for node in stopped)}"):
+                for node in stopped:
+                    node.start(self.keys, binaries, containerd)
+        else:
+            self._tell_about_newer(binaries, containerd, progress)
+        network.up_routes(self.instance)
+        self._write_kubeconfig()
+        self._await(progress, archives)
+
+    def _await(self, progress: Progress, archives: list[Path]) -> None:
+        api = self.api()
+        with progress.step("API server") as step:
+            wait("the API server", api.ready, API_WITHIN, self._log_of("kube-apiserver", self.nodes[0]))
+            step.result = self.instance.server
+        api.apply(*_policy_rights())
+        with progress.step("Images") as step:
+            for node in self.nodes:
+                runtime.wait(node)
+            loads = runtime.load(self.nodes, archives)
+            step.result = f"{loads} loaded" if loads else "all there"
+        with progress.step("Nodes ready") as step:
+            wait("the nodes", lambda: self._complete_nodes(api), NODES_WITHIN, self._log_of("kubelet", *self.nodes))
+            step.result = ", ".join(node.name for node in self.nodes)
+        with progress.step("Storage class local-path"):
+            api.apply(*storage.manifests())
+            path = f"/apis/apps/v1/namespaces/{storage.NAMESPACE}/deployments/{storage.NAME}"
+            wait("local-path-provisioner", lambda: _available(api.get(path)), STORAGE_WITHIN, tuple)
+
+    def _complete_nodes(self, api: Api) -> bool:
+        """Gives every node its pod range; tells whether all nodes are ready."""
+        ready = 0
+        for node in self.nodes:
+            path = f"/api/v1/nodes/{node.name}"
+            found = api.get(path)
+            if found is None:
+                continue
+            if "podCIDR" not in found["spec"]:
+                ranges = [str(family.pod_range(node.index)) for family in self.instance.families]
+                patch = {"spec": {"podCIDR": ranges[0], "podCIDRs": ranges}}
+                api.request("PATCH", path, patch, "application/merge-patch+json")
+            # The heartbeat of a node that was restarted a moment ago may still be the old one's.
+            ready += _condition(found, "Ready") == "True"
+        return ready == len(self.nodes)
+
+    def _log_of(self, process: str, *nodes: Node):  # type: ignore[no-untyped-def]
+        def lines() -> Iterable[str]:
+            for node in nodes:
+                log = node.var / f"log/node/{process}.log"
+                yield f"{log} ends with:"
+                yield from log.read_text(errors="replace").splitlines()[-8:] if log.exists() else []
+
+        return lines
+
+    def _write_kubeconfig(self) -> None:
+        keys = self.keys
+        admin = keys.issue("admin", "devcluster-admin", organizations=["system:masters"])
+        self.instance.kubeconfig.touch(mode=0o600)
+        self.instance.kubeconfig.write_text(keys.kubeconfig(admin))
+
+    def _use(self, binaries: Path, containerd: Path | None) -> None:
+        """Notes which programs the nodes run, so that they are not cleaned away."""
+        folder = self.instance.folder / "bin"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        (folder / "kube").symlink_to(binaries)
+        if containerd:
+            (folder / "containerd").symlink_to(containerd)
+
+    def _tell_about_newer(self, binaries: Path, containerd: Path | None, progress: Progress) -> None:
+        used = {link.resolve() for link in (self.instance.folder / "bin").glob("*")}
+        if any(path.resolve() not in used for path in (binaries, containerd) if path):
+            progress.info("the nodes run programs of an earlier version; `up --restart` starts them anew")
+
+    def down(self, progress: Progress) -> None:
+        """Removes everything the instance has on this machine."""
+        with progress.step(f"Remove {self.instance.name}"):
+            for node in self.nodes:
+                node.stop()
+            cgroups.remove(self.instance.cgroup)
+            network.down(self.instance)
+            shutil.rmtree(self.instance.folder)
+        sysctl.restore()
+
+
+def place(name: str, nodes: int, *, ipv6: bool) -> Instance:
+    """A new instance in a slot whose names and ranges nothing on the machine uses."""
+    taken = {each.slot for each in config.instances()}
+    first = 0 if name == "dev" else zlib.crc32(name.encode()) % (config.SLOTS - 1) + 1
+    reasons = []
+    for slot in (*range(first, config.SLOTS), *range(first)):
+        if slot in taken:
+            continue
+        instance = Instance(name, slot, nodes, ipv6)
+        reason = network.taken(instance)
+        if reason is None:
+            return instance
+        reasons.append(f"slot {slot}: {reason}")
+    raise DevclusterError(
+        f"no room for another dev cluster: {len(taken)} of {config.SLOTS} slots have one; the rest is in use: {reasons}"
+    )
+
+
+def up(name: str, nodes: int | None, progress: Progress, *, ipv6: bool = False, restart: bool = False) -> Instance:
+    """Brings the instance of that name up, a new one or the one there is."""
+    with locked(f"instance-{name}"):
+        with locked("slots"):
+            instance = config.load(name)
+            if instance is None:
+                packages.ensure(packages.NODE, progress)
+                instance = place(name, nodes or 2, ipv6=ipv6)
+                instance.save()
+        if ipv6 and not instance.ipv6:
+            raise DevclusterError(f"--ipv6: {name!r} is up with IPv4 alone; take it down first")
+        if nodes and nodes < instance.nodes:
+            raise DevclusterError(f"--nodes: {name!r} has {instance.nodes} nodes; take it down first to have {nodes}")
+        instance = replace(instance, nodes=nodes or instance.nodes)
+        Cluster(instance).up(progress, restart=restart)
+        return instance
+
+
+def down(name: str, progress: Progress) -> None:
+    """Removes the instance of that name, if there is one."""
+    with locked(f"instance-{name}"):
+        instance = config.load(name)
+        if instance is None:
+            progress.info(f"there is no dev cluster {name!r}")
+            return
+        Cluster(instance).down(progress)
+
+
+def _link_kubectl(binaries: Path) -> None:
+    link = config.cache() / "bin/kubectl"
+    target = Path(binaries.name, "kubectl")
+    if not link.is_symlink() or link.readlink() != target:
+        fresh = link.with_name(".kubectl")
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(target)
+        fresh.replace(link)
+
+
+def _policy_rights() -> list[Manifest]:
+    group = "rbac.authorization.k8s.io"
+    watch = ["list", "watch"]
+    return [
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "ClusterRole",
+            "metadata": {"name": POLICY_READER},
+            "rules": [
+                {"apiGroups": [""], "resources": ["pods", "namespaces"], "verbs": watch},
+                {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": watch},
+            ],
+        },
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": POLICY_READER},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": POLICY_READER},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": POLICY_READER}],
+        },
+    ]
+
+
+def _condition(found: Manifest, kind: str) -> str:
+    conditions = found.get("status", {}).get("conditions", [])
+    return next((str(each["status"]) for each in conditions if each["type"] == kind), "Unknown")
+
+
+def _available(deployment: Manifest | None) -> bool:
+    return deployment is not None and _condition(deployment, "Available") == "True"

@@ -1,0 +1,143 @@
+"""The images every node has, made from our own builds under the real registries' names.
+
+They behave as the official ones where a manifest can tell: kube-apiserver carries the file capability
+cap_net_bind_service (kubernetes/build/server-image/kube-apiserver/Dockerfile), so that with every capability
+dropped it cannot be executed; the others have none and no USER, as their distroless base.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from devcluster import config, golang, oci, packages, shell, storage, worker
+from devcluster.locks import locked
+from devcluster.progress import Progress
+
+BUSYBOX = storage.HELPER_IMAGE
+AGNHOST = "registry.k8s.io/e2e-test-images/agnhost:2.56"
+KUBERNETES = [f"registry.k8s.io/{name}:{config.KUBERNETES}" for name in (
+    "kube-apiserver", "kube-controller-manager", "kube-scheduler",
+)]  # fmt: skip
+ETCD = "registry.k8s.io/etcd:3.6.4-0"
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PASSWD = b"root:x:0:0:root:/root:/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin\n"
+GROUP = b"root:x:0:\nnobody:x:65534:\n"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an image is made.
+
+    Attributes:
+        reference: Its full name.
+        made_from: What it depends on, beside this module's own text.
+        write: Writes the archive to the given path.
+    """
+
+    reference: str
+    made_from: str
+    write: Callable[[Path], None]
+
+    @property
+    def archive(self) -> Path:
+        """Where the archive is kept."""
+        source = Path(__file__).read_bytes() + Path(oci.__file__).read_bytes()
+        digest = hashlib.sha256(source + self.made_from.encode()).hexdigest()[:16]
+        name = self.reference.rpartition("/")[2].replace(":", "-")
+        return config.cache() / "images-built" / f"{name}-{digest}.tar"
+
+
+def built(progress: Progress) -> list[Path]:
+    """Archives of all images of our own, written unless they are there already."""
+    return [make(recipe, progress) for recipe in _recipes(progress)]
+
+
+def make(recipe: Recipe, progress: Progress) -> Path:
+    """The recipe's archive."""
+    with locked(f"image-{recipe.archive.name}"):
+        if not recipe.archive.exists():
+            with progress.step(f"Image {recipe.reference}") as step:
+                for old in recipe.archive.parent.glob(f"{recipe.archive.name[:-21]}-????????????????.tar"):
+                    old.unlink()
+                recipe.write(recipe.archive)
+                step.result = f"{recipe.archive.stat().st_size / 1e6:.1f} MB"
+    return recipe.archive
+
+
+def extra() -> list[Path]:
+    """Archives the user has put into `K3K_EXTRA_IMAGES` (default: `images/` in the cache)."""
+    folder = Path(os.environ.get("K3K_EXTRA_IMAGES") or config.cache() / "images")
+    return sorted(folder.glob("*.tar"))
+
+
+def _recipes(progress: Progress) -> list[Recipe]:
+    kube = golang.build(golang.KUBE, progress)
+    local_path = golang.build(golang.LOCAL_PATH, progress)
+    recipes = [
+        Recipe(worker.PAUSE, kube.name, lambda path: _program(path, worker.PAUSE, kube / "pause", "pause", user="65535:65535")),
+        Recipe(
+            storage.IMAGE,
+            local_path.name,
+            lambda path: _program(
+                path, storage.IMAGE, local_path / "local-path-provisioner", "usr/bin/local-path-provisioner"
+            ),
+        ),
+        Recipe(BUSYBOX, "", _busybox),
+    ]
+    for reference in [*KUBERNETES, ETCD]:
+        recipes.append(Recipe(reference, kube.name, _component(reference, kube / "kube")))
+    return recipes
+
+
+def _base() -> list[oci.Entry]:
+    return [
+        oci.Entry("tmp", mode=0o1777),
+        oci.Entry("etc/passwd", PASSWD, mode=0o644),
+        oci.Entry("etc/group", GROUP, mode=0o644),
+        oci.Entry("etc/nsswitch.conf", b"hosts: files dns\n", mode=0o644),
+    ]
+
+
+def _archive(path: Path, reference: str, entries: list[oci.Entry], settings: oci.Config) -> None:
+    layer = path.with_suffix(f".layer.{os.getpid()}")
+    try:
+        oci.write_archive(path, reference, settings, [oci.write_layer(entries, layer)])
+    finally:
+        layer.unlink(missing_ok=True)
+
+
+def _program(path: Path, reference: str, program: Path, inside: str, *, user: str = "") -> None:
+    entries = [*_base(), oci.Entry(inside, program)]
+    settings = oci.Config(entrypoint=[f"/{inside}"], user=user, environment={"PATH": SYSTEM_PATH})
+    _archive(path, reference, entries, settings)
+
+
+def _component(reference: str, program: Path) -> Callable[[Path], None]:
+    """A component of the multi-call binary, which goes by the name it is called with."""
+    name = reference.rpartition("/")[2].partition(":")[0]
+    capabilities = frozenset({oci.CAP_NET_BIND_SERVICE}) if name == "kube-apiserver" else frozenset[int]()
+
+    def write(path: Path) -> None:
+        entries = [*_base(), oci.Entry(f"usr/local/bin/{name}", program, capabilities=capabilities)]
+        _archive(path, reference, entries, oci.Config(environment={"PATH": SYSTEM_PATH}))
+
+    return write
+
+
+def _busybox(path: Path) -> None:
+    """Debian's busybox-static with a link for each of its applets."""
+    program = packages.unpacked("busybox-static", "bin/busybox", config.cache() / "busybox-static")
+    applets = shell.run(program, "--list").split()
+    entries = [
+        oci.Entry("tmp", mode=0o1777),
+        oci.Entry("root", mode=0o700),
+        oci.Entry("etc/passwd", PASSWD.replace(b"/sbin/nologin", b"/bin/sh"), mode=0o644),
+        oci.Entry("etc/group", GROUP, mode=0o644),
+        oci.Entry("bin/busybox", program),
+        *(oci.Entry(f"bin/{name}", link="busybox") for name in applets if name != "busybox"),
+    ]
+    _archive(path, BUSYBOX, entries, oci.Config(command=["sh"], environment={"PATH": SYSTEM_PATH}))
