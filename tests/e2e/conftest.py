@@ -90,14 +90,17 @@ def make_cluster(
 
         def make(name: str = "own", **args: Any) -> View:
             args = {"namespace": unique("t"), "distribution": distribution, **args}
-            cluster = stack.enter_context(
-                direct.ephemeral_cluster(name=name, kubeconfig=host.kubeconfig, **args)
-            )
-            view = View.of(host.kubectl, Access.of(cluster))
+            own = stack.enter_context(ExitStack())
+            made = own.enter_context(direct.ephemeral_cluster(name=name, kubeconfig=host.kubeconfig, **args))
+            view = View.of(host.kubectl, Access.of(made), own.close)
             watch(request.node, view.control_plane, view.workloads)
             return view
 
         yield make
+
+
+def _not_yours() -> None:
+    raise AssertionError("the shared virtual cluster is not one test's to destroy: take make_cluster")
 
 
 @pytest.fixture
@@ -105,7 +108,7 @@ def cluster(host: Host, kubelet_image: str, distribution: str, request: pytest.F
     """The virtual cluster that all tests of the run share, one per distribution; not to be disturbed."""
     del kubelet_image
     shared = shared_cluster(request.config.stash[run.FOLDER], distribution, host.kubeconfig)
-    view = View.of(host.kubectl, shared)
+    view = View.of(host.kubectl, shared, destroy=_not_yours)
     watch(request.node, view.control_plane, view.workloads)
     return view
 

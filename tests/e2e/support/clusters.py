@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,21 +52,24 @@ class View:
         inside: the virtual cluster, its namespace `default`.
         workloads: the host namespace its pods run in.
         control_plane: the host namespace of its control plane.
+        destroy: removes it before the test is over; only for clusters of the test's own.
     """
 
     access: Access
     inside: Kubectl
     workloads: Kubectl
     control_plane: Kubectl
+    destroy: Callable[[], None]
 
     @classmethod
-    def of(cls, host: Kubectl, access: Access) -> View:
+    def of(cls, host: Kubectl, access: Access, destroy: Callable[[], None]) -> View:
         """The view of a cluster on that host."""
         return cls(
             access,
             Kubectl(access.kubeconfig),
             host.within(access.namespace),
             host.within(access.control_plane_namespace),
+            destroy,
         )
 
     @property
