@@ -1,8 +1,8 @@
 """Default deny, proved with packets: what a virtual cluster's pods reach, and who reaches them.
 
 Three pods ask for every target: one of the cluster (tenant), one of another cluster in the same host
-namespace (neighbour), and a plain pod of the host without any policy (outsider). Each target but the last ones
-of the tenant's control plane answers somebody, so that it is a policy that stops the others.
+namespace (neighbour), and a plain pod of the host without any policy (outsider). Where somebody gets through,
+the target does answer, and it is a policy that stops the others.
 """
 
 from __future__ import annotations
