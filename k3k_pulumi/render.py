@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import yaml
 
 from k3k_pulumi.manifests import Manifest
+
+
+_AMBIGUOUS = re.compile(r"[yYnN]|[-+.]*[0-9].*")
+"""Texts that PyYAML leaves bare and other readers, kubectl among them, take for a boolean or a number."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -17,7 +22,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _write_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None
+    style = "|" if "\n" in text else "'" if _AMBIGUOUS.fullmatch(text) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from typing import Any
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -36,12 +37,14 @@ _UNUSABLE = tuple(
 _SERVICE_PREFIXES = {4: (12, 28), 6: (108, 124)}
 
 
-def parse(text: str) -> Network:
+def parse(text: Any) -> Network:
     """Reads a CIDR.
 
     Raises:
         ValueError: Not a CIDR, or one with host bits; the text says what is allowed.
     """
+    if not isinstance(text, str):  # a number would be taken for an address
+        raise ValueError("must be a CIDR like 10.43.0.0/16")
     try:
         return ipaddress.ip_network(text)
     except ValueError:

@@ -115,7 +115,8 @@ def _check_labels(values: Mapping[str, str]) -> Mapping[str, str]:
         _check_key(key)
         if not _LABEL_VALUE.fullmatch(value):
             raise wrong(
-                f"has the value {value!r} for {key!r}: must be at most 63 letters, digits, '-', '_' and '.'"
+                f"has the value {value!r} for {key!r}: must be at most 63 letters, digits, '-', '_' and "
+                "'.', with a letter or digit at both ends"
             )
     return values
 
@@ -128,7 +129,9 @@ def _check_annotations(values: Mapping[str, str]) -> Mapping[str, str]:
 
 def _check_key(key: str) -> None:
     if not _QUALIFIED.fullmatch(key):
-        raise wrong(f"has the key {key!r}: must be [prefix/]name, as Kubernetes' labels and annotations are")
+        raise wrong(
+            f"has the key {key!r}: must be [prefix/]name, as keys of Kubernetes' labels and annotations are"
+        )
     if key.startswith(PREFIX) or key in _OURS:
         raise wrong(f"has the key {key!r}, which k3k_pulumi sets itself: choose another one")
 
@@ -173,7 +176,9 @@ class Expose(Part):
     source_cidrs: tuple[Cidr, ...] = ()
     annotations: Annotations = Field(default_factory=dict)
     # Last, so that its rules see the others.
-    type: Annotated[str, choices("ClusterIP", "NodePort", "LoadBalancer")] = "ClusterIP"
+    type: Annotated[str, choices("ClusterIP", "NodePort", "LoadBalancer")] = Field(
+        default="ClusterIP", validate_default=True
+    )
 
     @field_validator("node_port")
     @classmethod
@@ -188,11 +193,12 @@ class Expose(Part):
         problems = []
         if value == "ClusterIP" and info.data.get("node_port") is not None:
             problems.append(
-                "expose.node_port: needs the type NodePort or LoadBalancer: leave it out or set expose.type"
+                f"expose.node_port: {info.data['node_port']} has no use with the type ClusterIP: leave it out, "
+                "or set expose.type to NodePort or LoadBalancer"
             )
         if value == "NodePort" and info.data.get("host", "") is None:
             problems.append(
-                "expose.host: missing; with the type NodePort it must name a node's address or DNS name"
+                "expose.host: missing; with the type NodePort it must name a node, by address or DNS"
             )
         if value != "ClusterIP" and info.data.get("source_cidrs", ("unknown",)) == ():
             problems.append(

@@ -25,6 +25,12 @@ def describe(error: ValidationError, model: type[BaseModel]) -> list[str]:
     return [line for found in error.errors(include_url=False) for line in _lines(found, model)]
 
 
+def unknown(path: str, model: type[BaseModel]) -> str:
+    """The line for an argument at `path` that the group of arguments `model` does not have."""
+    known = [field for field in model.model_fields if field != "name"]
+    return f"{path}: unknown argument; {nearest(path.rpartition('.')[2], known)}"
+
+
 def _lines(found: Any, model: type[BaseModel]) -> Iterator[str]:
     kind, path = found["type"], _path(found["loc"])
     if kind == "k3k_lines":
@@ -34,8 +40,7 @@ def _lines(found: Any, model: type[BaseModel]) -> Iterator[str]:
     elif kind == "missing":
         yield f"{path}: missing; it is required"
     elif kind == "extra_forbidden":
-        known = [field for field in _model_at(model, found["loc"][:-1]).model_fields if field != "name"]
-        yield f"{path}: unknown argument; {nearest(str(found['loc'][-1]), known)}"
+        yield unknown(path, _model_at(model, found["loc"][:-1]))
     elif kind == "model_type":
         known = list(_model_at(model, found["loc"]).model_fields)
         yield f"{path}: {show(found['input'])} must be a map with keys of {one_of(known)}"

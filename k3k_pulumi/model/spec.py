@@ -14,7 +14,7 @@ from k3k_pulumi.model import names, networks, parts, versions
 from k3k_pulumi.model.fragments import AFFINITY, TOLERATIONS, MapOf, text
 from k3k_pulumi.model.parts import Cidr, Integer, Part, choices, fragment, lines, rule, wrong
 from k3k_pulumi.model.policy import POLICY
-from k3k_pulumi.model.problems import describe
+from k3k_pulumi.model.problems import describe, unknown
 from k3k_pulumi.model.text import one_of
 
 _MODES = ("shared",)
@@ -84,10 +84,15 @@ class VirtualClusterSpec(Part):
         Raises:
             InputError: With all problems found, not only the first.
         """
+        # The name is no argument, though the model has it.
+        problems = [unknown("name", cls)] if "name" in args else []
         try:
-            return cls.model_validate({**args, "name": name})
+            spec = cls.model_validate({**args, "name": name})
         except ValidationError as error:
-            raise InputError(f"VirtualCluster {name!r}", describe(error, cls)) from None
+            problems += describe(error, cls)
+        if problems:
+            raise InputError(f"VirtualCluster {name!r}", problems)
+        return spec
 
     @functools.cached_property
     def names(self) -> names.Names:

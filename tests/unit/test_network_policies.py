@@ -1,0 +1,90 @@
+"""NetworkPolicies as data; what they do to packets is proved in tests/e2e."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.unit.support import find, manifests
+
+CONTROL_PLANE = "team-c-control-plane"
+
+
+def rules(name: str, namespace: str, direction: str, **args: Any) -> list[Any]:
+    body = find(manifests("c", **args), "NetworkPolicy", name, namespace)["spec"]
+    assert body["policyTypes"] == ["Ingress", "Egress"]
+    found: list[Any] = body.get(direction, [])
+    return found
+
+
+def pods(component: str, namespace: str | None = None) -> dict[str, Any]:
+    labels = {"k3k-pulumi.io/cluster": "c", "k3k-pulumi.io/component": component}
+    peer: dict[str, Any] = {"podSelector": {"matchLabels": labels}}
+    if namespace:
+        peer["namespaceSelector"] = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+    return peer
+
+
+API = [{"protocol": "TCP", "port": 6443}]
+KUBELET = [{"protocol": "TCP", "port": 10250, "endPort": 11249}]
+DNS = {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}
+
+
+@pytest.mark.parametrize(
+    ("namespace", "selected"),
+    [
+        ("team", {"k3k-pulumi.io/cluster": "c", "k3k-pulumi.io/component": "workload"}),
+        (CONTROL_PLANE, {"k3k-pulumi.io/cluster": "c"}),
+    ],
+)
+def test_everything_of_the_cluster_is_denied_by_default(namespace: str, selected: dict[str, str]) -> None:
+    policy = find(manifests(), "NetworkPolicy", "c-default-deny", namespace)
+    assert policy["spec"] == {
+        "podSelector": {"matchLabels": selected},
+        "policyTypes": ["Ingress", "Egress"],
+    }
+
+
+def test_workloads_are_reached_by_their_own_cluster_alone() -> None:
+    assert rules("c-workload", "team", "ingress") == [
+        {"from": [pods("workload"), pods("server", CONTROL_PLANE)]}
+    ]
+
+
+def test_workloads_reach_their_own_cluster_and_outward_as_chosen() -> None:
+    own = [{"to": [pods("workload")]}, {"to": [pods("server", CONTROL_PLANE)], "ports": API}]
+    assert rules("c-workload", "team", "egress", egress="none") == own
+    assert rules("c-workload", "team", "egress", egress="all") == [*own, {}]
+    *first, dns, internet = rules("c-workload", "team", "egress", host_cidrs=["198.51.100.0/24"])
+    assert first == own
+    assert dns == DNS
+    four, six = (peer["ipBlock"] for peer in internet["to"])
+    assert four["cidr"] == "0.0.0.0/0"
+    assert {"10.0.0.0/8", "169.254.0.0/16", "198.51.100.0/24"} <= set(four["except"])
+    assert six == {"cidr": "::/0", "except": ["fc00::/7", "fe80::/10"]}
+
+
+def test_servers_are_reached_on_the_api_port_alone_by_those_who_need_it() -> None:
+    assert rules("c-server", CONTROL_PLANE, "ingress") == [
+        {"from": [pods("workload", "team"), pods("kubelet")], "ports": API}
+    ]
+    (rule,) = rules("c-server", CONTROL_PLANE, "ingress", expose={"source_cidrs": ["192.0.2.0/24"]})
+    assert rule["from"][2:] == [{"ipBlock": {"cidr": "192.0.2.0/24"}}]
+
+
+def test_servers_reach_no_more_than_workloads_but_the_kubelet() -> None:
+    own = [{"to": [pods("kubelet")], "ports": KUBELET}, {"to": [pods("workload", "team")]}]
+    assert rules("c-server", CONTROL_PLANE, "egress", egress="none") == own
+    outward = rules("c-server", CONTROL_PLANE, "egress")[2:]
+    assert outward == rules("c-workload", "team", "egress")[2:]
+
+
+def test_the_kubelet_is_reached_by_servers_alone_and_reaches_the_host() -> None:
+    assert rules("c-kubelet", CONTROL_PLANE, "ingress") == [{"from": [pods("server")], "ports": KUBELET}]
+    assert rules("c-kubelet", CONTROL_PLANE, "egress") == [{}]
+
+
+def test_every_selector_holds_labels_that_only_we_set() -> None:
+    for policy in (each for each in manifests() if each["kind"] == "NetworkPolicy"):
+        text = json.dumps(policy["spec"])
+        assert text.count('"podSelector": {') == text.count('"k3k-pulumi.io/cluster": "c"')

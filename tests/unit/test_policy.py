@@ -1,0 +1,78 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from k3k_pulumi.model.fragments import ListOf, MapOf
+from k3k_pulumi.model.policy import POLICY
+from tests.unit.support import find, manifests
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "kubelet/k3k_kubelet/policy.schema.json").read_text())
+
+
+def document(**args: Any) -> Any:
+    return json.loads(find(manifests("c", **args), "ConfigMap", "c-policy")["data"]["policy.json"])
+
+
+def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    return SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+
+
+def keys(table: Any) -> Any:
+    """The keys of a table of ours, or of a JSON Schema, without their types."""
+    if isinstance(table, ListOf):
+        return keys(table.item)
+    return {key: keys(value) for key, value in table.items()} if isinstance(table, dict) else None
+
+
+def schema_keys(schema: dict[str, Any]) -> Any:
+    schema = resolved(schema)
+    if "items" in schema:
+        return schema_keys(schema["items"])
+    properties = schema.get("properties")
+    return {key: schema_keys(value) for key, value in properties.items()} if properties else None
+
+
+def test_our_table_has_the_keys_of_the_kubelets_schema() -> None:
+    expected = schema_keys(SCHEMA)
+    del expected["apiVersion"]
+    assert keys(POLICY) == expected
+
+
+def test_our_lists_and_maps_are_those_of_the_kubelets_schema() -> None:
+    pods = resolved(schema=resolved(SCHEMA)["properties"]["pods"])["properties"]
+    for key, table in POLICY["pods"].items():
+        kind = "array" if isinstance(table, ListOf) else "object" if isinstance(table, MapOf) else None
+        declared = resolved(pods[key]).get("type")
+        assert declared == kind if kind else declared not in ("array", "object"), key
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {},
+        {"pods": {}},
+        {
+            "pods": {
+                "host_network": True,
+                "hostPaths": [{"path": "/srv", "read_only": False}],
+                "volume_types": ["configMap", "persistentVolumeClaim"],
+                "nodeSelector": {"pool": "tenants"},
+                "tolerations": [{"key": "a", "operator": "Exists", "toleration_seconds": 3}],
+                "priority_classes": ["low"],
+            }
+        },
+    ],
+)
+def test_the_document_keeps_to_the_kubelets_schema(policy: dict[str, Any]) -> None:
+    jsonschema.validate(document(policy=policy), SCHEMA)
+
+
+def test_the_document_holds_what_was_given_and_no_default() -> None:
+    assert document() == {"apiVersion": "k3k-pulumi.io/v1"}
+    assert document(policy={"pods": {"host_pid": True}}) == {
+        "apiVersion": "k3k-pulumi.io/v1",
+        "pods": {"hostPID": True},
+    }

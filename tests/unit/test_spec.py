@@ -1,0 +1,303 @@
+from typing import Any
+
+import pytest
+
+from k3k_pulumi.args import VirtualClusterArgs
+from k3k_pulumi.errors import InputError
+from k3k_pulumi.model import VirtualClusterSpec
+from tests.unit.support import spec
+
+LONG = "c" * 46
+TOLERATION = {"key": "a", "operator": "Exists"}
+
+
+def problems(name: str = "c", /, **args: Any) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        VirtualClusterSpec.parse(name, {"namespace": "team", **args})
+    return list(caught.value.problems)
+
+
+NAME_RULE = (
+    "must be lower-case letters, digits and '-', begin with a letter, end with a letter or digit, and have "
+    "at most 45 characters: Services and labels of pods are named after it"
+)
+NAMESPACE_RULE = (
+    "must be lower-case letters, digits and '-', begin and end with a letter or digit, and have at most 63 "
+    "characters"
+)
+HOST_RULE = "must be a DNS name in lower case or an IP address, without scheme and port"
+K3S_FORMAT = "must be written like v1.34.4+k3s1 (v1.34.4-k3s1 is accepted too) for the distribution 'k3s'"
+
+
+@pytest.mark.parametrize(
+    ("args", "line"),
+    [
+        ({"namespace": None}, "namespace: missing; it is required"),
+        ({"namespace": "Team"}, f"namespace: 'Team' {NAMESPACE_RULE}"),
+        ({"namespace": "t" * 64}, f"namespace: '{'t' * 64}' {NAMESPACE_RULE}"),
+        ({"namespace": 5}, "namespace: 5 must be a string"),
+        (
+            {"namespace": "t" * 48},
+            f"control_plane_namespace: its default '{'t' * 48}-c-control-plane' has 64 characters, a "
+            "namespace has at most 63: set it",
+        ),
+        ({"control_plane_namespace": "a.b"}, f"control_plane_namespace: 'a.b' {NAMESPACE_RULE}"),
+        (
+            {"control_plane_namespace": "team"},
+            "control_plane_namespace: 'team' must differ from namespace: there the virtual kubelet may read "
+            "every Secret",
+        ),
+        ({"create_namespace": "no"}, "create_namespace: 'no' must be true or false"),
+        ({"mode": "virtual"}, "mode: 'virtual' is not available yet in this version: must be shared"),
+        ({"mode": "hosted"}, "mode: 'hosted' is not available yet in this version: must be shared"),
+        ({"mode": "Shared"}, "mode: 'Shared' must be shared"),
+        ({"distribution": "rke2"}, "distribution: 'rke2' must be k3s or kubernetes"),
+        ({"version": "1.34.4"}, f"version: '1.34.4' {K3S_FORMAT}"),
+        ({"version": "v1.34.4"}, f"version: 'v1.34.4' {K3S_FORMAT}"),
+        ({"version": "v1.34"}, f"version: 'v1.34' {K3S_FORMAT}"),
+        (
+            {"version": 1.34},
+            "version: 1.34 must be a string like v1.34.4+k3s1 (v1.34.4-k3s1 is accepted too)",
+        ),
+        (
+            {"version": "v1.34.4+k3s1", "distribution": "kubernetes"},
+            "version: 'v1.34.4+k3s1' must be written like v1.34.4 for the distribution 'kubernetes'",
+        ),
+        (
+            {"version": "v1.31.4", "distribution": "kubernetes"},
+            "version: 'v1.31.4' must be from v1.32 to v1.36 for the distribution 'kubernetes': this version "
+            "of k3k_pulumi knows no other",
+        ),
+        (
+            {"version": "v1.20.1+k3s1"},
+            "version: 'v1.20.1+k3s1' must be from v1.21 to v1.36 for the distribution 'k3s': this version of "
+            "k3k_pulumi knows no other",
+        ),
+        (
+            {"version": "v1.37.0+k3s1"},
+            "version: 'v1.37.0+k3s1' must be from v1.21 to v1.36 for the distribution 'k3s': this version of "
+            "k3k_pulumi knows no other",
+        ),
+        ({"servers": 3}, "servers: 3 is not available yet in this version: must be 1"),
+        ({"servers": 0}, "servers: 0 must be 1"),
+        ({"servers": 1.5}, "servers: 1.5 must be a whole number"),
+        ({"servers": "1"}, "servers: '1' must be a whole number"),
+        ({"servers": True}, "servers: True must be a whole number"),
+        (
+            {"images": "x"},
+            "images: 'x' must be a map with keys of server, controller_manager, etcd or kubelet",
+        ),
+        ({"images": {"servr": "x"}}, "images.servr: unknown argument; did you mean 'server'?"),
+        (
+            {"images": {"server": "a b"}},
+            "images.server: 'a b' must be an image reference like registry/name:tag",
+        ),
+        (
+            {"images": {"etcd": "x"}},
+            "images.etcd: 'x' has no use with the distribution 'k3s', whose server image holds everything: "
+            "leave it out",
+        ),
+        (
+            {"image_pull_secrets": ["a", "B"]},
+            "image_pull_secrets[1]: 'B' must be the name of a Kubernetes object (RFC 1123 subdomain)",
+        ),
+        ({"image_pull_secrets": "a"}, "image_pull_secrets: 'a' must be a list"),
+        ({"service_cidr": "10.43/16"}, "service_cidr: '10.43/16' must be a CIDR like 10.43.0.0/16"),
+        (
+            {"service_cidr": "10.43.0.1/16"},
+            "service_cidr: '10.43.0.1/16' has bits set beyond its prefix: did you mean '10.43.0.0/16'?",
+        ),
+        (
+            {"service_cidr": "10.0.0.0/8"},
+            "service_cidr: '10.0.0.0/8' must have a prefix from /12 to /28, kube-apiserver's limits for IPv4",
+        ),
+        (
+            {"service_cidr": "fd00::/64"},
+            "service_cidr: 'fd00::/64' must have a prefix from /108 to /124, kube-apiserver's limits for IPv6",
+        ),
+        (
+            {"service_cidr": "169.254.0.0/16"},
+            "service_cidr: '169.254.0.0/16' overlaps 169.254.0.0/16, which is no range for Services: take a "
+            "private one",
+        ),
+        ({"service_cidr": 10}, "service_cidr: 10 must be a CIDR like 10.43.0.0/16"),
+        (
+            {"host_cidrs": ["192.0.2.0/24", "10.43.8.0/24"]},
+            "host_cidrs: ['192.0.2.0/24', '10.43.8.0/24'] has '10.43.8.0/24', which overlaps service_cidr "
+            "'10.43.0.0/16': give the cluster's Services a range that the host does not use",
+        ),
+        ({"host_cidrs": ["x"]}, "host_cidrs[0]: 'x' must be a CIDR like 10.43.0.0/16"),
+        (
+            {"cluster_domain": "Cluster.Local"},
+            "cluster_domain: 'Cluster.Local' must be a DNS domain in lower case, like cluster.local",
+        ),
+        (
+            {"expose": {"type": "Ingress"}},
+            "expose.type: 'Ingress' must be ClusterIP, NodePort or LoadBalancer",
+        ),
+        ({"expose": {"host": "https://a"}}, f"expose.host: 'https://a' {HOST_RULE}"),
+        ({"expose": {"host": "a:443"}}, f"expose.host: 'a:443' {HOST_RULE}"),
+        (
+            {"expose": {"node_port": 70000}},
+            "expose.node_port: 70000 must be from 1 to 65535 (most hosts allow 30000 to 32767)",
+        ),
+        (
+            {"expose": {"node_port": 30000}},
+            "expose.node_port: 30000 has no use with the type ClusterIP: leave it out, or set expose.type to "
+            "NodePort or LoadBalancer",
+        ),
+        (
+            {"expose": {"type": "NodePort", "source_cidrs": ["0.0.0.0/0"]}},
+            "expose.host: missing; with the type NodePort it must name a node, by address or DNS",
+        ),
+        (
+            {"expose": {"type": "LoadBalancer"}},
+            "expose.source_cidrs: empty, so nobody could use the LoadBalancer: list the ranges that may "
+            "connect (0.0.0.0/0 for all of IPv4)",
+        ),
+        ({"persistence": {"type": "none"}}, "persistence.type: 'none' must be dynamic or ephemeral"),
+        (
+            {"persistence": {"size": "5GB"}},
+            "persistence.size: '5GB' must be a quantity like 500m, 256Mi or 2Gi",
+        ),
+        ({"persistence": {"size": "0"}}, "persistence.size: '0' must be more than 0"),
+        ({"egress": "lan"}, "egress: 'lan' must be internet, none or all"),
+        (
+            {"resources": {"server": {"limit": {}}}},
+            "resources.server.limit: unknown key; did you mean 'limits'?",
+        ),
+        (
+            {"resources": {"kubelet": {"limits": {"memory": "lots"}}}},
+            "resources.kubelet.limits.memory: 'lots' must be a quantity like 500m, 256Mi or 2Gi",
+        ),
+        ({"node_selector": ["a"]}, "node_selector: ['a'] must be a map"),
+        ({"node_selector": {"a": 1}}, "node_selector.a: 1 must be a string"),
+        ({"tolerations": TOLERATION}, f"tolerations: {TOLERATION} must be a list"),
+        ({"tolerations": [{"keey": "a"}]}, "tolerations[0].keey: unknown key; did you mean 'key'?"),
+        (
+            {"tolerations": [{"toleration_seconds": 1, "tolerationSeconds": 2}]},
+            "tolerations[0].tolerationSeconds: given twice, in snake_case and in camelCase: leave one out",
+        ),
+        (
+            {"tolerations": [{"effect": "NoRun"}]},
+            "tolerations[0].effect: 'NoRun' must be NoSchedule, PreferNoSchedule or NoExecute",
+        ),
+        (
+            {"affinity": {"nodeAffinty": {}}},
+            "affinity.nodeAffinty: unknown key; did you mean 'nodeAffinity'?",
+        ),
+        (
+            {"priority_class": ""},
+            "priority_class: '' must be the name of a Kubernetes object (RFC 1123 subdomain)",
+        ),
+        (
+            {"policy": {"pods": {"hostPid": True}}},
+            "policy.pods.hostPid: unknown key; did you mean 'hostPID'?",
+        ),
+        (
+            {"policy": {"pods": {"privileged": "yes"}}},
+            "policy.pods.privileged: 'yes' must be true or false",
+        ),
+        (
+            {"labels": {"k3k-pulumi.io/cluster": "x"}},
+            "labels: {'k3k-pulumi.io/cluster': 'x'} has the key 'k3k-pulumi.io/cluster', which k3k_pulumi "
+            "sets itself: choose another one",
+        ),
+        (
+            {"labels": {"a": "b c"}},
+            "labels: {'a': 'b c'} has the value 'b c' for 'a': must be at most 63 letters, digits, '-', '_' "
+            "and '.', with a letter or digit at both ends",
+        ),
+        (
+            {"annotations": {"a b": ""}},
+            "annotations: {'a b': ''} has the key 'a b': must be [prefix/]name, as keys of Kubernetes' "
+            "labels and annotations are",
+        ),
+        ({"namespce": "team"}, "namespce: unknown argument; did you mean 'namespace'?"),
+        ({"name": "d"}, "name: unknown argument; did you mean 'namespace'?"),
+    ],
+    ids=lambda value: value.partition(" ")[0] if isinstance(value, str) else None,
+)
+def test_a_wrong_argument_is_told_in_one_line(args: dict[str, Any], line: str) -> None:
+    assert problems(**args) == [line]
+
+
+@pytest.mark.parametrize("name", ["C", "c_1", "-c", "c-", "1c", "c.d", "", LONG])
+def test_a_wrong_name_is_told_with_the_rule(name: str) -> None:
+    assert problems(name) == [f"name: {name!r} {NAME_RULE}"]
+
+
+def test_all_problems_are_told_at_once() -> None:
+    with pytest.raises(InputError) as caught:
+        VirtualClusterSpec.parse("c", {"namespace": "team", "servers": 2, "egress": "x", "labels": 1})
+    assert str(caught.value) == (
+        "VirtualCluster 'c': 3 problems in the arguments:\n"
+        "  - servers: 2 is not available yet in this version: must be 1\n"
+        "  - egress: 'x' must be internet, none or all\n"
+        "  - labels: 1 must be a map"
+    )
+
+
+def test_one_problem_is_told_in_one_line() -> None:
+    with pytest.raises(InputError) as caught:
+        VirtualClusterSpec.parse("c", {"namespace": "team", "servers": 2})
+    assert str(caught.value) == (
+        "VirtualCluster 'c': servers: 2 is not available yet in this version: must be 1"
+    )
+
+
+def test_an_output_where_a_plain_value_belongs_is_named_as_such() -> None:
+    class Output:
+        """Looks to `show` as Pulumi's does; importing Pulumi is not the unit tests' business."""
+
+    assert problems(egress=Output()) == [
+        "egress: an Output (a value known only during the deployment) must be a string"
+    ]
+
+
+def test_none_counts_as_absent_at_every_level() -> None:
+    given = spec(
+        mode=None,
+        version=None,
+        expose={"host": None, "type": None},
+        resources={"server": None},
+        tolerations=[{"key": "a", "value": None}],
+    )
+    assert given == spec(tolerations=[{"key": "a"}])
+
+
+def test_whole_numbers_may_be_floats_as_pulumis_plugins_send_them() -> None:
+    given = spec(servers=1.0, tolerations=[{"tolerationSeconds": 5.0}])
+    assert given.servers == 1
+    assert repr(given.tolerations) == "[{'tolerationSeconds': 5}]"
+
+
+@pytest.mark.parametrize("text", ["v1.34.4+k3s1", "v1.34.4-k3s1"])
+def test_both_spellings_of_a_k3s_version_are_one(text: str) -> None:
+    given = spec(distribution="k3s", version=text)
+    assert str(given.version) == "v1.34.4+k3s1"
+    assert given.server_image == "docker.io/rancher/k3s:v1.34.4-k3s1"
+
+
+def test_defaults() -> None:
+    given = VirtualClusterSpec.parse("c", {"namespace": "team"})
+    assert (given.distribution, str(given.version), given.mode) == ("k3s", "v1.34.4+k3s1", "shared")
+    assert given.control_plane_namespace == "team-c-control-plane"
+    assert given.kubelet_image == "ghcr.io/k3k-pulumi/kubelet:0.1.0"
+
+
+def test_the_longest_name_leaves_every_derived_name_and_label_valid() -> None:
+    names = spec("c" * 45, control_plane_namespace="planes").names
+    assert len(f"{names.server}-0123456789") == 63  # label controller-revision-hash
+    assert all(len(name) <= 63 for name in (names.api, names.kubelet, names.server))
+
+
+def test_arguments_and_model_have_the_same_fields() -> None:
+    assert set(VirtualClusterArgs.__annotations__) == set(VirtualClusterSpec.model_fields) - {"name"}
+    for group in ("images", "expose", "persistence", "resources"):
+        (args,) = (
+            each for each in VirtualClusterArgs.__annotations__[group].__args__ if each is not type(None)
+        )
+        model = VirtualClusterSpec.model_fields[group].annotation
+        assert isinstance(model, type)
+        assert set(args.__annotations__) == set(model.model_fields)
