@@ -1,0 +1,210 @@
+"""Answers one request to a node's kubelet API: who, may, what, and the host's answer to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import h11
+import orjson
+
+from k3k_kubelet.api.endpoint import Endpoint
+from k3k_kubelet.server import messages, routes, tunnel
+from k3k_kubelet.server.access import Access, Identity
+from k3k_kubelet.server.messages import HttpError, Request
+from k3k_kubelet.server.routes import Action, Page, PodRequest
+
+log = logging.getLogger(__name__)
+
+Lookup = Callable[[str, str], "PodRef | None"]
+PodsOf = Callable[[str], Iterable[dict[str, Any]]]
+
+_UPGRADES = frozenset({"spdy/3.1", "websocket"})
+
+
+@dataclass(frozen=True)
+class PodRef:
+    """A virtual pod and its host copy, as the kubelet's index knows them now.
+
+    Attributes:
+        namespace: In the virtual cluster; `name`, `uid` and `node` too.
+        containers: Names of all its containers: ordinary, init and ephemeral ones.
+        host_namespace: Of the host copy; `host_name` too.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    node: str
+    containers: frozenset[str]
+    host_namespace: str
+    host_name: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one client, or all together, may hold.
+
+    Attributes:
+        connections: At a time, on all ports.
+        tunnels: Streams (exec, attach, port-forward, logs) among them; each holds about 100 KB.
+        head_seconds: For the first request of a connection, TLS handshake not included.
+        keep_alive_seconds: Between requests.
+        idle_seconds: A stream on which nothing moves; a kubelet's default.
+    """
+
+    connections: int = 512
+    tunnels: int = 128
+    head_seconds: float = 10.0
+    keep_alive_seconds: float = 120.0
+    idle_seconds: float = 4 * 3600.0
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A request and the connection it came on."""
+
+    node: str
+    request: Request
+    connection: h11.Connection
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+
+class Handler:
+    """Answers requests.
+
+    Args:
+        host: The host's API server.
+        lookup: (virtual namespace, name) -> the pod, None for one without a host copy.
+        pods_of: Node name -> its virtual pods.
+        access: Who may do what.
+        limits: Caps and time-outs.
+    """
+
+    def __init__(
+        self, host: Endpoint, lookup: Lookup, pods_of: PodsOf, access: Access, limits: Limits
+    ) -> None:
+        self._host = host
+        self._lookup = lookup
+        self._pods_of = pods_of
+        self._access = access
+        self._limits = limits
+        self._tunnels = 0
+
+    async def answer(self, exchange: Exchange) -> None:
+        """Writes the answer to a request, an error too. A stream has ended when this returns."""
+        request, writer = exchange.request, exchange.writer
+        asked: PodRequest | Page | None = None
+        try:
+            certificate = writer.get_extra_info("peercert")
+            identity = await self._access.identify(certificate, request.header(b"authorization"))
+            await self._access.permit(identity, exchange.node, request.method, request.segments)
+            asked = routes.parse(request)
+            if isinstance(asked, PodRequest):
+                await self._stream(exchange, asked, identity)
+            elif asked is Page.HEALTHZ:
+                await messages.respond(exchange.connection, writer, 200, b"ok", content_type="text/plain")
+            else:
+                pods = {
+                    "kind": "PodList",
+                    "apiVersion": "v1",
+                    "metadata": {},
+                    "items": [*self._pods_of(exchange.node)],
+                }
+                await messages.respond(exchange.connection, writer, 200, orjson.dumps(pods))
+        except HttpError as error:
+            plain = isinstance(asked, PodRequest) and asked.action is Action.LOGS
+            await messages.respond_error(exchange.connection, writer, error, plain=plain)
+
+    async def _stream(self, exchange: Exchange, asked: PodRequest, identity: Identity) -> None:
+        pod = self._find(exchange.node, asked)
+        request = exchange.request
+        if asked.action is Action.LOGS:
+            headers = tunnel.close_headers()
+        elif request.upgrade.lower() in _UPGRADES:
+            headers = tunnel.upgrade_headers(request.headers)
+        else:
+            raise HttpError(
+                400, f"{asked.action.value}: unable to upgrade: needs Upgrade: SPDY/3.1 or websocket"
+            )
+        with self._slot():
+            stream = await tunnel.open_stream(self._host, request.method, host_target(pod, asked), headers)
+            try:
+                if stream.code != (200 if asked.action is Action.LOGS else 101):
+                    raise _refusal(stream.code, await stream.error_body(), pod)
+                subject = {
+                    "pod": f"{pod.namespace}/{pod.name}",
+                    "container": asked.container,
+                    "user": identity.name,
+                }
+                log.debug("%s begins", asked.action.value, extra=subject)
+                await self._relay(exchange, stream)
+            finally:
+                await stream.close()
+
+    def _find(self, node: str, asked: PodRequest) -> PodRef:
+        """The pod, if it runs on this node and has the container."""
+        pod = self._lookup(asked.namespace, asked.name)
+        if pod is None or pod.node != node or (asked.uid and asked.uid != pod.uid):
+            details = {"kind": "pods", "name": asked.name}
+            raise HttpError(404, f'pod "{asked.name}" does not exist on this node', details=details)
+        if asked.container and asked.container not in pod.containers:
+            raise HttpError(404, f'container "{asked.container}" not found in pod "{asked.name}"')
+        return pod
+
+    async def _relay(self, exchange: Exchange, stream: tunnel.HostStream) -> None:
+        """Passes on the head of the host's answer, then bytes until one side ends."""
+        connection, writer = exchange.connection, exchange.writer
+        headers = stream.headers()
+        if stream.code == 101:
+            head = connection.send(
+                h11.InformationalResponse(status_code=101, headers=headers, reason=b"Switching Protocols")
+            )
+        else:
+            names = {name.lower() for name, _ in headers}
+            if not names & {b"content-length", b"transfer-encoding"}:
+                raise HttpError(502, "the host's API server answered without a length")
+            head = connection.send(
+                h11.Response(status_code=200, headers=[*headers, (b"Connection", b"close")])
+            )
+        writer.write((head or b"") + stream.early)
+        stream.writer.write(connection.trailing_data[0])
+        client = (exchange.reader, writer)
+        await tunnel.splice(client, stream, idle_seconds=self._limits.idle_seconds)
+
+    @contextlib.contextmanager
+    def _slot(self) -> Iterator[None]:
+        if self._tunnels >= self._limits.tunnels:
+            raise HttpError(503, f"the kubelet has {self._tunnels} streams open, its limit; try again later")
+        self._tunnels += 1
+        try:
+            yield
+        finally:
+            self._tunnels -= 1
+
+
+def host_target(pod: PodRef, asked: PodRequest) -> str:
+    """Path and query of the host's API for a request; made of the index and checked values alone."""
+    query = [*asked.query, ("container", asked.container)] if asked.container else list(asked.query)
+    path = f"/api/v1/namespaces/{quote(pod.host_namespace, safe='')}/pods/{quote(pod.host_name, safe='')}"
+    return f"{path}/{asked.action.value}" + (f"?{urlencode(query, quote_via=quote)}" if query else "")
+
+
+def _refusal(code: int, body: bytes, pod: PodRef) -> HttpError:
+    """The host's error in the virtual cluster's names."""
+    try:
+        message = str(orjson.loads(body)["message"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        message = body.decode(errors="replace").strip()
+    if code in (401, 403) or code < 400:
+        # What the kubelet may do on the host, and under which name, is nothing for a tenant.
+        log.error("the host refused a stream", extra={"code": code, "pod": pod.host_name, "host": message})
+        return HttpError(500, "the host refused the request; the virtual kubelet's log says why")
+    details = {"kind": "pods", "name": pod.name}
+    return HttpError(code, message.replace(pod.host_name, pod.name) or f"HTTP status {code}", details=details)
