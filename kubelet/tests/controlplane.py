@@ -72,7 +72,7 @@ class ControlPlane:
                 f"--root-ca-file={self.pki}/server-ca.crt",
                 "--use-service-account-credentials=true",
                 "--leader-elect=false",
-                "--controllers=*,-attach-detach-controller,-bootstrapsigner,-tokencleaner",
+                "--controllers=*,-persistentvolume-attach-detach-controller",
                 "--node-monitor-grace-period=40s",
                 "--secure-port=0",
             )

@@ -53,7 +53,7 @@ def test_an_object_from_creation_to_deletion(control_plane: ControlPlane) -> Non
             await client.patch(CONFIG_MAPS, "default", "life", patch)
         replaced = await client.replace(CONFIG_MAPS, "default", "life", {**patched, "data": {"c": "3"}})
         assert replaced["data"] == {"c": "3"}
-        with pytest.raises(ConflictError, match="UID in precondition"):
+        with pytest.raises(ConflictError, match="UID in the precondition"):
             await client.delete(CONFIG_MAPS, "default", "life", uid="another")
         await client.delete(CONFIG_MAPS, "default", "life", uid=made["metadata"]["uid"])
         with pytest.raises(NotFoundError) as gone:

@@ -1,0 +1,131 @@
+"""Events that the kubelet itself reports on virtual pods: refusals, lost pods, names that are taken."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import hashlib
+import logging
+from collections import OrderedDict
+from typing import Any, Literal
+
+import msgspec
+
+from k3k_kubelet.api import EVENTS, AlreadyExistsError, ApiClient, ApiError
+from k3k_kubelet.api.client import Object
+
+log = logging.getLogger(__name__)
+
+COMPONENT = "k3k-kubelet"
+MAX_MESSAGE = 1024
+"""Bytes that Kubernetes allows in an event's message."""
+REPEAT_SECONDS = 300.0
+"""The same event about the same pod is written again only so often; a retry each second is no news."""
+REMEMBERED = 2000
+WAITING = 1000
+
+Type = Literal["Normal", "Warning"]
+
+
+class _Sent(msgspec.Struct):
+    name: str
+    count: int
+    at: float
+
+
+class EventRecorder:
+    """Writes events in the background: reporting never delays nor fails the work it reports on.
+
+    Args:
+        virtual: The virtual API server.
+    """
+
+    def __init__(self, virtual: ApiClient) -> None:
+        self._virtual = virtual
+        self._queue: asyncio.Queue[tuple[Object, int]] = asyncio.Queue(WAITING)
+        self._sent: OrderedDict[tuple[str, str, str], _Sent] = OrderedDict()
+
+    def emit(self, pod: Object, kind: Type, reason: str, message: str) -> None:
+        """Reports something about a virtual pod; equal reports become one event with a count.
+
+        Args:
+            pod: The pod as the virtual API server has it.
+            kind: `Normal` or `Warning`.
+            reason: One word for machines.
+            message: What, where, and what to do; cut at 1024 bytes.
+        """
+        metadata = pod["metadata"]
+        message = message.encode()[:MAX_MESSAGE].decode(errors="ignore")
+        key = (metadata["uid"], reason, message)
+        now = asyncio.get_running_loop().time()
+        sent = self._sent.get(key)
+        if sent is not None and now - sent.at < REPEAT_SECONDS:
+            sent.count += 1
+            return
+        if sent is None:
+            digest = hashlib.blake2b("\0".join(key).encode(), digest_size=8).hexdigest()
+            sent = _Sent(f"{metadata['name'][:220].rstrip('-.')}.{digest}", 0, now)
+        sent.count += 1
+        sent.at = now
+        self._sent[key] = sent
+        self._sent.move_to_end(key)
+        if len(self._sent) > REMEMBERED:
+            self._sent.popitem(last=False)
+        try:
+            self._queue.put_nowait((_event(metadata, kind, reason, message, sent.name), sent.count))
+        except asyncio.QueueFull:
+            log.warning("event dropped", extra={"pod": metadata["name"], "reason": reason})
+
+    async def run(self) -> None:
+        """Writes what was reported, until cancelled."""
+        while True:
+            event, count = await self._queue.get()
+            try:
+                await self._write(event, count)
+            except ApiError as error:
+                fields = {"pod": event["involvedObject"]["name"], "error": str(error)}
+                log.info("event not written", extra=fields)
+
+    async def _write(self, event: Object, count: int) -> None:
+        namespace, name = event["metadata"]["namespace"], event["metadata"]["name"]
+        try:
+            await self._virtual.create(EVENTS, namespace, {**event, "count": count})
+        except AlreadyExistsError:  # from before a restart, or reported long ago
+            found = await self._virtual.get(EVENTS, namespace, name)
+            count = max(count, int(found.get("count") or 1) + 1)
+            change = {"count": count, "lastTimestamp": event["lastTimestamp"]}
+            await self._virtual.patch(EVENTS, namespace, name, change)
+
+
+def _event(metadata: dict[str, Any], kind: Type, reason: str, message: str, name: str) -> Object:
+    now = timestamp()
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": name, "namespace": metadata["namespace"]},
+        "involvedObject": {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "name": metadata["name"],
+            "namespace": metadata["namespace"],
+            "uid": metadata["uid"],
+        },
+        "type": kind,
+        "reason": reason,
+        "message": message,
+        "source": {"component": COMPONENT},
+        "reportingComponent": COMPONENT,
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+    }
+
+
+def timestamp(at: datetime.datetime | None = None) -> str:
+    """A moment, now by default, as metav1.Time."""
+    moment = at or datetime.datetime.now(datetime.UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def micro_timestamp() -> str:
+    """Now as metav1.MicroTime."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,205 @@
+"""The kubelet's process: everything put together, started in order, and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Mapping
+
+from k3k_kubelet import certificates
+from k3k_kubelet.api import (
+    CONFIG_MAPS,
+    SERVICES,
+    ApiClient,
+    ApiError,
+    HostEndpoint,
+    Resource,
+    VirtualEndpoint,
+)
+from k3k_kubelet.api.client import Object
+from k3k_kubelet.config import Config, ConfigError
+from k3k_kubelet.health import Health
+from k3k_kubelet.kubelet import Kubelet
+from k3k_kubelet.leader import Leader, LeadershipLostError
+
+log = logging.getLogger(__name__)
+
+CLIENT_NAME = "k3k-pulumi-kubelet"
+"""Common name towards the virtual API server."""
+RETRY_SECONDS = 1.0
+HEARTBEAT_CONNECTIONS = 8
+
+
+class Process:
+    """One `k3k-kubelet run`.
+
+    Args:
+        config: Its configuration.
+        environment: KUBERNETES_SERVICE_HOST and _PORT (host), K3K_API_HOST and _PORT (virtual), POD_NAME.
+
+    Raises:
+        ConfigError: A variable is missing.
+    """
+
+    def __init__(self, config: Config, environment: Mapping[str, str] | None = None) -> None:
+        self._config = config
+        self._environment = os.environ if environment is None else environment
+        self._identity = self._environment.get("POD_NAME") or socket.gethostname()
+        self._host_endpoint = HostEndpoint(
+            self._variable("KUBERNETES_SERVICE_HOST"),
+            self._port("KUBERNETES_SERVICE_PORT"),
+            config.paths.credentials,
+        )
+        self._virtual_endpoint = VirtualEndpoint(
+            self._variable("K3K_API_HOST"),
+            self._port("K3K_API_PORT"),
+            config.paths.tls / "server-ca.crt",
+            (config.paths.run / "client.crt", config.paths.run / "client.key"),
+        )
+        self._kubelet: Kubelet | None = None
+        self._clients: list[ApiClient] = []
+
+    async def run(self) -> int:
+        """Runs until SIGTERM or SIGINT; returns the exit code, 1 when the Lease was lost."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        work = asyncio.create_task(self._work())
+        waiting = asyncio.create_task(stop.wait())
+        await asyncio.wait((work, waiting), return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if not work.done():
+            log.info("stopping")
+            work.cancel()
+        try:
+            await work
+        except asyncio.CancelledError:
+            return 0
+        except BaseExceptionGroup as group:
+            lost, others = group.split(LeadershipLostError)
+            if lost is None or others is not None:
+                raise
+            log.error("stopping", extra={"why": str(lost.exceptions[0])})
+        return 1
+
+    async def _work(self) -> None:
+        health = Health(self._config.health_port, self._missing)
+        await health.start()
+        try:
+            async with self._leading() as leader, asyncio.TaskGroup() as group:
+                group.create_task(leader.keep())
+                spec = await self._certificates()
+                await asyncio.to_thread(certificates.apply, spec)
+                group.create_task(certificates.maintain(spec, self._renewed))
+                self._kubelet = await self._assemble()
+                await self._kubelet.run()
+        finally:
+            await health.close()
+            for client in self._clients:
+                await client.close()
+
+    @contextlib.asynccontextmanager
+    async def _leading(self) -> AsyncIterator[Leader]:
+        client = self._client(self._host_endpoint, connections=1, seconds=5.0)
+        namespace, name = self._config.control_plane_namespace, self._config.lease
+        leader = Leader(client, namespace, name, self._identity)
+        await leader.acquire()
+        try:
+            yield leader
+        finally:
+            await leader.release()
+
+    async def _assemble(self) -> Kubelet:
+        config = self._config
+        host = self._client(self._host_endpoint, connections=32)
+        virtual = self._client(self._virtual_endpoint, connections=32)
+        heartbeats = self._client(self._virtual_endpoint, connections=HEARTBEAT_CONNECTIONS, seconds=8.0)
+        anchor = await _read(host, CONFIG_MAPS, config.namespace, config.anchor)
+        api = (self._virtual_endpoint.host, self._virtual_endpoint.port)
+        return Kubelet(config, host, virtual, heartbeats, anchor, api, self._host_endpoint)
+
+    async def _certificates(self) -> certificates.Spec:
+        """Our client certificate for the virtual API server, and that of the kubelet API it will call."""
+        config = self._config
+        host = self._client(self._host_endpoint, connections=1)
+        service = await _read(host, SERVICES, config.control_plane_namespace, config.service)
+        tls, run = config.paths.tls, config.paths.run
+        return certificates.Spec(
+            certificates=(
+                certificates.Certificate(
+                    name="client of the virtual API server",
+                    out=str(run / "client"),
+                    ca_certificate=str(tls / "client-ca.crt"),
+                    ca_key=str(tls / "client-ca.key"),
+                    common_name=CLIENT_NAME,
+                    organizations=("system:masters",),
+                    usages=("client",),
+                ),
+                certificates.Certificate(
+                    name="kubelet API",
+                    out=str(run / "serving"),
+                    ca_certificate=str(tls / "kubelet-serving-ca.crt"),
+                    ca_key=str(tls / "kubelet-serving-ca.key"),
+                    common_name=f"system:node:{CLIENT_NAME}",
+                    organizations=("system:nodes",),
+                    ip_addresses=(service["spec"]["clusterIP"],),
+                    usages=("server",),
+                ),
+            )
+        )
+
+    def _renewed(self, names: tuple[str, ...]) -> None:
+        """The API client looks at its files by itself; the server is told."""
+        log.info("certificates renewed", extra={"certificates": list(names)})
+        if self._kubelet is not None:
+            self._kubelet.reload_tls()
+
+    def _missing(self) -> str:
+        """What keeps the kubelet from being ready."""
+        return "waiting for the lease" if self._kubelet is None else self._kubelet.missing()
+
+    def _client(
+        self, endpoint: HostEndpoint | VirtualEndpoint, *, connections: int, seconds: float = 30.0
+    ) -> ApiClient:
+        client = ApiClient(endpoint, connections=connections, timeout=seconds)
+        self._clients.append(client)
+        return client
+
+    def _variable(self, name: str) -> str:
+        value = self._environment.get(name)
+        if not value:
+            raise ConfigError(f"environment variable {name} is not set")
+        return value
+
+    def _port(self, name: str) -> int:
+        value = self._variable(name)
+        if not value.isdigit() or not 0 < int(value) < 65536:
+            raise ConfigError(f"environment variable {name} is {value!r}, must be a port")
+        return int(value)
+
+
+async def _read(client: ApiClient, resource: Resource, namespace: str, name: str) -> Object:
+    """An object that has to be there; it and the API server are waited for."""
+    while True:
+        try:
+            return await client.get(resource, namespace, name)
+        except ApiError as error:
+            fields = {"object": f"{resource.plural} {namespace}/{name}", "error": str(error)}
+            log.warning("cannot go on without it", extra=fields)
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+def main(config: Config) -> int:
+    """Runs the process on uvloop; returns the exit code."""
+    import uvloop
+
+    gc.set_threshold(50_000, 20, 20)  # the caches hold bytes: many young objects, few that form cycles
+    process = Process(config)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(process.run())

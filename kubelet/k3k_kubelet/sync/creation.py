@@ -1,0 +1,106 @@
+"""The first step of a pod's way: its copy on the host, and what that needs beside it."""
+
+from __future__ import annotations
+
+import logging
+
+from k3k_kubelet.api import CONFIG_MAPS, PODS, SECRETS, AlreadyExistsError, ApiError
+from k3k_kubelet.api.client import Object
+from k3k_kubelet.sync.config import ConfigController
+from k3k_kubelet.sync.shared import NameTakenError, Shared
+from k3k_kubelet.sync.status import StatusWriter
+from k3k_kubelet.sync.stores import Reference
+from k3k_kubelet.sync.tokens import TokenController
+from k3k_kubelet.translate import HostPod, Refused, identity
+from k3k_kubelet.translate import pod as translate_pod
+from k3k_kubelet.translate.rewrite import rewriter
+
+log = logging.getLogger(__name__)
+
+REFUSED = "HostPodRefused"
+"""Reason of the event, the condition and the status of a pod that must not run on the host as it is."""
+FAILED = "HostPodFailedCreate"
+"""Reason of the same for a pod that the host did not take, or for which something could not be made."""
+
+
+class Creation:
+    """Makes copies of pods on the host.
+
+    Args:
+        shared: The two clusters.
+        configs: Makes copies of ConfigMaps and Secrets.
+        tokens: Makes token Secrets.
+        status: Says on the virtual pod why there is no copy.
+    """
+
+    def __init__(
+        self, shared: Shared, configs: ConfigController, tokens: TokenController, status: StatusWriter
+    ) -> None:
+        self._shared = shared
+        self._configs = configs
+        self._tokens = tokens
+        self._status = status
+
+    async def create(self, pod: Object) -> float | None:
+        """Makes the copy of a pod, or says on the pod why not.
+
+        Returns:
+            None, also for a refused pod: a change of the pod or of the policy brings the next try.
+
+        Raises:
+            ApiError: The host refused or did not answer; the queue tries again.
+            NameTakenError: So it does when the name on the host is another's.
+        """
+        try:
+            wanted = translate_pod.to_host(pod, self._shared.cluster, self._shared.policy.current, {})
+        except Refused as refused:
+            self._shared.events.emit(pod, "Warning", REFUSED, str(refused))
+            await self._status.pending(pod, REFUSED, str(refused))
+            return None
+        try:
+            created = await self._make(pod, wanted)
+        except (ApiError, NameTakenError) as error:
+            await self._failed(pod, error)
+            raise
+        for dropped in wanted.dropped:
+            self._shared.events.emit(pod, "Warning", "FieldDropped", str(dropped))
+        fields = {"pod": _name(pod), "host_name": created["metadata"]["name"]}
+        log.info("host pod created", extra=fields)
+        self._shared.stores.host_pods.observe(created)
+        self._tokens.queue.add((pod["metadata"]["namespace"], pod["metadata"]["name"]))
+        return None
+
+    async def _make(self, pod: Object, wanted: HostPod) -> Object:
+        """What the pod mounts goes first: the host's kubelet waits long before it looks a second time."""
+        references = [Reference(CONFIG_MAPS.plural, ref.namespace, ref.name) for ref in wanted.config_maps]
+        references += [Reference(SECRETS.plural, ref.namespace, ref.name) for ref in wanted.secrets]
+        await self._configs.ensure(references)
+        await self._tokens.ensure(pod)
+        host, namespace = self._shared.host, self._shared.cluster.namespace
+        try:
+            return await host.create(PODS, namespace, wanted.manifest)
+        except AlreadyExistsError:
+            name = wanted.manifest["metadata"]["name"]
+            found = await host.get(PODS, namespace, name)
+            owner = identity.owner_of(found)
+            if owner is None or owner != identity.owner_of(wanted.manifest):
+                raise NameTakenError("Pod", name, owner) from None
+            return found  # ours, from before a restart or a lost answer
+
+    async def _failed(self, pod: Object, error: ApiError | NameTakenError) -> None:
+        if isinstance(error, ApiError):
+            if error.code == 0 or error.code >= 500:
+                return  # not about this pod
+            rewrite = rewriter(pod, self._shared.cluster.name, self._shared.cluster.namespace, "")
+            message = rewrite(error.message)
+        else:
+            message = str(error)
+        self._shared.events.emit(pod, "Warning", FAILED, message)
+        try:
+            await self._status.pending(pod, FAILED, message)
+        except ApiError as second:
+            log.info("status not written", extra={"pod": _name(pod), "error": str(second)})
+
+
+def _name(pod: Object) -> str:
+    return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"

@@ -1,0 +1,104 @@
+"""Events of host pods, told again about the virtual pods, with virtual names."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+
+from k3k_kubelet.api import EVENTS, AlreadyExistsError, ApiError
+from k3k_kubelet.api.client import Object
+from k3k_kubelet.cache import Change, Informer, Store, WorkQueue
+from k3k_kubelet.cache.store import Key
+from k3k_kubelet.sync.shared import Shared
+from k3k_kubelet.translate import events, identity
+
+log = logging.getLogger(__name__)
+
+CONCURRENCY = 4
+BURST = 25.0
+REFILL_SECONDS = 20.0
+"""Events of one pod: a burst, then one in so many seconds, for a pod that fails again and again."""
+REMEMBERED = 2000
+"""Pods whose rate is known."""
+_REPEATED = ("count", "lastTimestamp", "message", "series", "type")
+
+
+class RateLimit:
+    """Token buckets, one per pod; those that were used longest ago are forgotten."""
+
+    def __init__(self, burst: float = BURST, refill: float = REFILL_SECONDS) -> None:
+        self._burst = burst
+        self._refill = refill
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, key: str, now: float) -> bool:
+        """Takes a token at time `now` (seconds of any clock); False when there is none."""
+        tokens, at = self._buckets.pop(key, (self._burst, now))
+        tokens = min(self._burst, tokens + (now - at) / self._refill)
+        allowed = tokens >= 1
+        self._buckets[key] = (tokens - 1 if allowed else tokens, now)
+        if len(self._buckets) > REMEMBERED:
+            self._buckets.popitem(last=False)
+        return allowed
+
+
+class EventMirror:
+    """Writes the host's events about our pods into the virtual cluster.
+
+    Args:
+        shared: The two clusters.
+    """
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._store = Store(reduce=_reduce)
+        self._limit = RateLimit()
+        self.queue: WorkQueue[Key] = WorkQueue("events", self._mirror, concurrency=CONCURRENCY)
+        self._store.subscribe(self._changed)
+        self.informer = Informer(
+            *(shared.host, EVENTS, self._store),
+            namespace=shared.cluster.namespace,
+            field_selector="involvedObject.kind=Pod",
+        )
+
+    def _changed(self, change: Change) -> None:
+        if change.new is not None:
+            self.queue.add(change.new.key)
+
+    async def _mirror(self, key: Key) -> None:
+        entry = self._store.get(*key)
+        if entry is None:
+            return
+        event = entry.object()
+        pod = self._virtual_pod(event)
+        now = asyncio.get_running_loop().time()
+        if pod is None or not self._limit.take(pod["metadata"]["uid"], now):
+            return
+        told = events.to_virtual(event, pod, self._shared.cluster)
+        try:
+            await self._write(told)
+        except ApiError as error:
+            if error.code == 0 or error.code >= 500:
+                raise  # later
+            log.info("event not mirrored", extra={"event": key[1], "error": str(error)})
+
+    async def _write(self, event: Object) -> None:
+        namespace, name = event["metadata"]["namespace"], event["metadata"]["name"]
+        try:
+            await self._shared.virtual.create(EVENTS, namespace, event)
+        except AlreadyExistsError:
+            change = {key: event[key] for key in _REPEATED if key in event}
+            await self._shared.virtual.patch(EVENTS, namespace, name, change)
+
+    def _virtual_pod(self, event: Object) -> Object | None:
+        """The pod whose copy a host event is about, if both are what they were then."""
+        stores = self._shared.stores
+        host = stores.host_pods.by_uid(event["involvedObject"].get("uid", ""))
+        owner = identity.owner_of(host.object()) if host else None
+        virtual = stores.virtual_pods.by_uid(owner.uid) if owner else None
+        return virtual.object() if virtual else None
+
+
+def _reduce(event: Object) -> None:
+    event["metadata"].pop("annotations", None)

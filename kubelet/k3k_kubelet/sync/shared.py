@@ -1,0 +1,65 @@
+"""What all controllers work with."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from k3k_kubelet.api import ApiClient
+from k3k_kubelet.cache import Entry
+from k3k_kubelet.config import Config
+from k3k_kubelet.events import EventRecorder
+from k3k_kubelet.sync.policy import PolicyFile
+from k3k_kubelet.sync.stores import Stores
+from k3k_kubelet.translate import Cluster, Identity, names
+
+log = logging.getLogger(__name__)
+
+HOST_POD_UID = f"{names.DOMAIN}/host-pod-uid"
+"""Annotation of a bound virtual pod: uid of its copy on the host. A pod that has it had a copy; if that is
+gone, the pod has failed."""
+
+
+class NameTakenError(Exception):
+    """A host object has the name we need but stands for somebody else; it is never touched."""
+
+    def __init__(self, kind: str, name: str, owner: Identity | None) -> None:
+        self.owner = owner
+        whose = f"{owner.cluster}: {owner.namespace}/{owner.name}" if owner else "nobody we know"
+        super().__init__(f"{kind} {name} on the host exists and belongs to {whose}; it is left alone")
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The two API servers, what is known of them, and what the cluster is.
+
+    Attributes:
+        config: The kubelet's configuration.
+        cluster: The cluster, as translation needs it.
+        host: Host API server.
+        virtual: Virtual API server.
+        stores: What both have.
+        policy: The tenant's policy.
+        events: For reports on virtual pods.
+        root_ca: CA certificate of the virtual API server, PEM.
+    """
+
+    config: Config
+    cluster: Cluster
+    host: ApiClient
+    virtual: ApiClient
+    stores: Stores
+    policy: PolicyFile
+    events: EventRecorder
+    root_ca: str
+
+    def host_name(self, namespace: str, name: str) -> str:
+        """Name on the host of a virtual object."""
+        return names.host_name(self.cluster.name, namespace, name)
+
+    def host_pod(self, namespace: str, name: str) -> Entry | None:
+        """The host pod of that virtual name, whichever incarnation; None if its annotations say otherwise."""
+        entry = self.stores.host_pods.get(self.cluster.namespace, self.host_name(namespace, name))
+        if entry is None or self.stores.owner(entry) != (namespace, name):
+            return None
+        return entry

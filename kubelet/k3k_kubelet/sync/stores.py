@@ -1,0 +1,157 @@
+"""The kubelet's view of the two clusters: which collections it keeps, what of them, by which indexes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import msgspec
+
+from k3k_kubelet.api import CONFIG_MAPS, NODES, PODS, SECRETS, ApiClient, Resource
+from k3k_kubelet.cache import Entry, Informer, Store
+from k3k_kubelet.cache.store import Key, Object
+from k3k_kubelet.translate import identity
+from k3k_kubelet.translate import pod as translate_pod
+
+TERMINAL = frozenset({"Succeeded", "Failed"})
+"""Phases that a pod never leaves."""
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """A ConfigMap or Secret of the virtual cluster.
+
+    Attributes:
+        plural: `configmaps` or `secrets`.
+    """
+
+    plural: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.plural}/{self.namespace}/{self.name}"
+
+    @property
+    def resource(self) -> Resource:
+        """The resource it is of."""
+        return CONFIG_MAPS if self.plural == CONFIG_MAPS.plural else SECRETS
+
+    @staticmethod
+    def parse(text: str) -> Reference:
+        """The reverse of `str`."""
+        return Reference(*text.split("/"))
+
+
+def is_terminal(pod: Object) -> bool:
+    """Whether a pod's phase is final."""
+    return (pod.get("status") or {}).get("phase") in TERMINAL
+
+
+def node_of(pod: Object) -> str:
+    """The node that a pod is bound to, `""` for none."""
+    return pod["spec"].get("nodeName") or ""
+
+
+class Stores:
+    """The stores and the informers that fill them.
+
+    Args:
+        cluster: Name of the virtual cluster.
+        namespace: Host namespace of its pods.
+        host: Host API server.
+        virtual: Virtual API server.
+    """
+
+    def __init__(self, cluster: str, namespace: str, host: ApiClient, virtual: ApiClient) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+        self.virtual_pods = Store({"node": _nodes, "uses": _uses}, _reduce_virtual_pod)
+        self.virtual_nodes = Store(reduce=_reduce_node)
+        self.host_pods = Store({"owner": self._owners}, _reduce_host_pod)
+        kinds = (CONFIG_MAPS, SECRETS)
+        self.virtual_config = {kind.plural: Store(reduce=_reduce_to_version) for kind in kinds}
+        self.host_config = {kind.plural: Store({"owner": self._owners}) for kind in kinds}
+        selector = f"{identity.CLUSTER}={cluster}"
+        self.informers = [
+            Informer(virtual, PODS, self.virtual_pods),
+            Informer(virtual, NODES, self.virtual_nodes),
+            Informer(host, PODS, self.host_pods, namespace=namespace, label_selector=selector),
+        ]
+        for kind in kinds:
+            source, copies = self.virtual_config[kind.plural], self.host_config[kind.plural]
+            self.informers += [
+                Informer(virtual, kind, source, metadata_only=True),
+                Informer(
+                    *(host, kind, copies),
+                    namespace=namespace,
+                    label_selector=selector,
+                    metadata_only=True,
+                ),
+            ]
+
+    async def synced(self) -> None:
+        """Returns when every store has had its first full list."""
+        await asyncio.gather(*(informer.synced.wait() for informer in self.informers))
+
+    def are_synced(self) -> bool:
+        """Whether every store has had its first full list."""
+        return all(informer.synced.is_set() for informer in self.informers)
+
+    def owner(self, entry: Entry) -> Key | None:
+        """Namespace and name of the virtual object that a host object stands for; None if it is not ours."""
+        for values in entry.values:
+            for value in values:
+                namespace, _, name = value.partition("/")
+                return namespace, name
+        return None
+
+    def _owners(self, obj: Object) -> Iterable[str]:
+        owner = identity.owner_of(obj)
+        if owner is not None and owner.cluster == self._cluster:
+            yield f"{owner.namespace}/{owner.name}"
+
+
+def _nodes(pod: Object) -> Iterable[str]:
+    node = node_of(pod)
+    return (node,) if node else ()
+
+
+def _uses(pod: Object) -> Iterable[str]:
+    """The references of a pod that is not over yet."""
+    if is_terminal(pod):
+        return
+    namespace = pod["metadata"]["namespace"]
+    found = translate_pod.references(pod)
+    for name in found.config_maps:
+        yield str(Reference(CONFIG_MAPS.plural, namespace, name))
+    for name in found.secrets:
+        yield str(Reference(SECRETS.plural, namespace, name))
+
+
+def _reduce_virtual_pod(pod: Object) -> None:
+    annotations = pod["metadata"].get("annotations") or {}
+    annotations.pop("kubectl.kubernetes.io/last-applied-configuration", None)
+
+
+def _reduce_host_pod(pod: Object) -> None:
+    """Of a host pod's spec only what `translate.pod.update` and the binding look at."""
+    spec = pod["spec"]
+    for kind in ("containers", "initContainers"):
+        if kind in spec:
+            spec[kind] = [{"name": container["name"]} for container in spec[kind]]
+    kept = ("nodeName", "containers", "initContainers", "tolerations")
+    pod["spec"] = {key: spec[key] for key in kept if key in spec}
+
+
+def _reduce_node(node: Object) -> None:
+    node.pop("spec", None)
+    status = node.get("status") or {}
+    node["status"] = {
+        key: status[key] for key in ("addresses", "daemonEndpoints", "nodeInfo") if key in status
+    }
+
+
+def _reduce_to_version(obj: Object) -> None:
+    metadata = obj["metadata"]
+    kept = ("namespace", "name", "uid", "resourceVersion")
+    obj["metadata"] = {key: metadata[key] for key in kept if key in metadata}

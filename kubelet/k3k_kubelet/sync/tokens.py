@@ -1,0 +1,193 @@
+"""Service-account tokens of pods: issued inside, bound to the virtual pod, kept in one host Secret each."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import logging
+import random
+import time
+
+from k3k_kubelet.api import SECRETS, SERVICE_ACCOUNTS, AlreadyExistsError, NotFoundError
+from k3k_kubelet.api.client import Object
+from k3k_kubelet.cache import Entry, WorkQueue
+from k3k_kubelet.cache.store import Key
+from k3k_kubelet.sync.shared import NameTakenError, Shared
+from k3k_kubelet.sync.stores import is_terminal
+from k3k_kubelet.translate import TokenProjection, identity, names, token
+from k3k_kubelet.translate import pod as translate_pod
+
+log = logging.getLogger(__name__)
+
+RENEW_AT = f"{names.DOMAIN}/renew-at"
+"""Annotation of a token Secret: when its first token is due, so that a restart renews nothing early."""
+
+CONCURRENCY = 8
+RENEW_SHARE = 0.8
+"""Part of its life after which the kubelet of Kubernetes renews a token."""
+PROJECTION_SECONDS = 150.0
+"""The host's kubelet takes a minute or two to bring a changed Secret into the pod."""
+MAX_LIFE = 24 * 3600.0
+"""Seconds after which Kubernetes' kubelet renews any token."""
+JITTER = 10.0
+
+
+def renew_at(issued: float, expires: float) -> float:
+    """When to renew a token, before jitter, in seconds since the epoch as the arguments are.
+
+    At 80 % of its life and at most a day old; earlier where the rest of a short life is less than its way
+    into the pod takes.
+    """
+    life = expires - issued
+    return issued + min(RENEW_SHARE * life, MAX_LIFE, max(life - PROJECTION_SECONDS, life / 2))
+
+
+class TokenController:
+    """Makes and renews the token Secrets of pods.
+
+    Args:
+        shared: The two clusters.
+    """
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._locks: dict[Key, asyncio.Lock] = {}
+        self.queue: WorkQueue[Key] = WorkQueue("tokens", self.reconcile, concurrency=CONCURRENCY)
+        shared.stores.host_config[SECRETS.plural].subscribe(lambda change: self._add(change.entry))
+
+    def add_all(self) -> None:
+        """Looks at all pods and all token Secrets: at the start, and on patrol."""
+        for entry in self._shared.stores.virtual_pods:
+            self.queue.add(entry.key)
+        for entry in self._shared.stores.host_config[SECRETS.plural]:
+            self._add(entry)
+
+    def _add(self, secret: Entry) -> None:
+        owner = self._shared.stores.owner(secret)
+        if owner is not None and identity.is_token(secret.object()):
+            self.queue.add(owner)
+
+    async def ensure(self, pod: Object) -> None:
+        """Makes the Secret that a pod is about to need, if it mounts tokens.
+
+        Raises:
+            ApiError: The virtual API server issues no token, or the host takes no Secret.
+            NameTakenError: An object of somebody else has the Secret's name.
+        """
+        key = (pod["metadata"]["namespace"], pod["metadata"]["name"])
+        projections = translate_pod.token_projections(pod)
+        if not projections:
+            return
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            secret = self._secret(pod)
+            if secret is None or time.time() >= _due(secret.object()):
+                await self._renew(pod, projections, secret)
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Removes what an earlier pod of that name left, renews what is due, ties it to the host pod."""
+        entry = self._shared.stores.virtual_pods.get(*key)
+        pod = entry.object() if entry else None
+        await self._remove_others(key, pod)
+        if pod is None or is_terminal(pod):
+            self._locks.pop(key, None)
+            return None
+        copy = self._shared.host_pod(*key)
+        if copy is None or not translate_pod.token_projections(pod):
+            return None  # the pod's own work makes the Secret, and comes back here
+        await self.ensure(pod)
+        secret = self._secret(pod)
+        if secret is None:
+            return 1.0
+        found = secret.object()
+        await self._tie(found, copy)
+        return max(_due(found) - time.time(), 1.0)
+
+    async def _renew(
+        self, pod: Object, projections: tuple[TokenProjection, ...], secret: Entry | None
+    ) -> None:
+        issued = time.time()
+        answers = await asyncio.gather(*(self._request(pod, projection) for projection in projections))
+        tokens = {p.key: answer["token"] for p, answer in zip(projections, answers, strict=True)}
+        due = min(renew_at(issued, _epoch(answer["expirationTimestamp"])) for answer in answers)
+        due -= random.uniform(0, JITTER)  # noqa: S311
+        manifest = token.secret(pod, self._shared.cluster, tokens)
+        manifest["metadata"]["annotations"][RENEW_AT] = str(round(due))
+        written = await self._write(pod, manifest, secret)
+        store = self._shared.stores.host_config[SECRETS.plural]
+        store.observe({"metadata": written["metadata"]})
+
+    async def _request(self, pod: Object, projection: TokenProjection) -> Object:
+        """A TokenRequest's status: `token` and `expirationTimestamp`."""
+        metadata = pod["metadata"]
+        reference = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
+        spec: Object = {
+            "expirationSeconds": projection.expiration_seconds,
+            "boundObjectRef": reference,
+            "audiences": [projection.audience] if projection.audience else [],
+        }
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+        answer = await self._shared.virtual.create(
+            *(SERVICE_ACCOUNTS, metadata["namespace"], body),
+            name=pod["spec"].get("serviceAccountName") or "default",
+            subresource="token",
+        )
+        status: Object = answer["status"]
+        return status
+
+    async def _write(self, pod: Object, manifest: Object, secret: Entry | None) -> Object:
+        host, namespace = self._shared.host, self._shared.cluster.namespace
+        name = manifest["metadata"]["name"]
+        if secret is None:
+            try:
+                return await host.create(SECRETS, namespace, manifest)
+            except AlreadyExistsError:
+                found = await host.get(SECRETS, namespace, name, metadata_only=True)
+                owner = identity.owner_of(found)
+                if owner is None or owner.uid != pod["metadata"]["uid"]:
+                    raise NameTakenError("Secret", name, owner) from None
+        else:
+            found = secret.object()
+        kept = ("uid", "resourceVersion", "ownerReferences")
+        manifest["metadata"] |= {key: found["metadata"][key] for key in kept if key in found["metadata"]}
+        return await host.replace(SECRETS, namespace, name, manifest)
+
+    async def _tie(self, secret: Object, copy: Entry) -> None:
+        """Makes the host pod the Secret's owner, so that both go together even without a kubelet."""
+        metadata = secret["metadata"]
+        if any(owner["uid"] == copy.uid for owner in metadata.get("ownerReferences") or ()):
+            return
+        owner = {"apiVersion": "v1", "kind": "Pod", "name": copy.name, "uid": copy.uid, "controller": True}
+        change = {"metadata": {"uid": metadata["uid"], "ownerReferences": [owner]}}
+        written = await self._shared.host.patch(SECRETS, metadata["namespace"], metadata["name"], change)
+        self._shared.stores.host_config[SECRETS.plural].observe({"metadata": written["metadata"]})
+
+    async def _remove_others(self, key: Key, pod: Object | None) -> None:
+        """Deletes the token Secrets of that name's earlier pods."""
+        index = f"{key[0]}/{key[1]}"
+        for entry in self._shared.stores.host_config[SECRETS.plural].by_index("owner", index):
+            secret = entry.object()
+            owner = identity.owner_of(secret)
+            live = pod is not None and owner is not None and owner.uid == pod["metadata"]["uid"]
+            if identity.is_token(secret) and not live:
+                try:
+                    await self._shared.host.delete(SECRETS, entry.namespace, entry.name, uid=entry.uid)
+                except NotFoundError:
+                    continue
+
+    def _secret(self, pod: Object) -> Entry | None:
+        metadata = pod["metadata"]
+        name = names.token_secret_name(
+            self._shared.cluster.name, metadata["namespace"], metadata["name"], metadata["uid"]
+        )
+        store = self._shared.stores.host_config[SECRETS.plural]
+        return store.get(self._shared.cluster.namespace, name)
+
+
+def _due(secret: Object) -> float:
+    """When a token Secret is due; at once if it does not say."""
+    text = (secret["metadata"].get("annotations") or {}).get(RENEW_AT, "")
+    return float(text) if text.isdigit() else 0.0
+
+
+def _epoch(time_text: str) -> float:
+    return datetime.datetime.fromisoformat(time_text).timestamp()

@@ -1,0 +1,184 @@
+"""A virtual cluster and a host, both real API servers, and the kubelet as a process between them.
+
+The host has no nodes: the tests are its scheduler and its kubelets. What nodes do with pods is tested end to end.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from kubelet.tests.controlplane import ADDRESS, ControlPlane, free_ports
+
+CLUSTER, NAMESPACE, CONTROL_PLANE = "vc", "tenant", "tenant-vc-control-plane"
+
+_RULES_NAMESPACE = [
+    {
+        "apiGroups": [""],
+        "resources": ["pods"],
+        "verbs": ["get", "list", "watch", "create", "patch", "delete"],
+    },
+    {"apiGroups": [""], "resources": ["pods/status"], "verbs": ["patch"]},
+    {
+        "apiGroups": [""],
+        "resources": ["configmaps", "secrets"],
+        "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"],
+    },
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["get", "list", "watch"]},
+]
+_RULES_CONTROL_PLANE = [
+    {
+        "apiGroups": [""],
+        "resources": ["services"],
+        "resourceNames": [f"{CLUSTER}-kubelet"],
+        "verbs": ["get", "patch"],
+    },
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
+    {
+        "apiGroups": ["coordination.k8s.io"],
+        "resources": ["leases"],
+        "resourceNames": [f"{CLUSTER}-kubelet"],
+        "verbs": ["get", "update", "patch"],
+    },
+]
+
+
+def _object(kind: str, name: str, namespace: str = "", **rest: Any) -> dict[str, Any]:
+    groups = {"Role": "rbac.authorization.k8s.io/v1", "RoleBinding": "rbac.authorization.k8s.io/v1"}
+    metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
+    return {"apiVersion": groups.get(kind, "v1"), "kind": kind, "metadata": metadata, **rest}
+
+
+def _host_objects() -> list[dict[str, Any]]:
+    """What the library would have made on the host."""
+    kubelet = f"{CLUSTER}-kubelet"
+    subject = {"kind": "ServiceAccount", "name": kubelet, "namespace": CONTROL_PLANE}
+    objects = [_object("Namespace", name) for name in (NAMESPACE, CONTROL_PLANE)]
+    for namespace, rules in ((NAMESPACE, _RULES_NAMESPACE), (CONTROL_PLANE, _RULES_CONTROL_PLANE)):
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": kubelet}
+        objects += [
+            _object("Role", kubelet, namespace, rules=rules),
+            _object("RoleBinding", kubelet, namespace, roleRef=reference, subjects=[subject]),
+        ]
+    port = {"name": "node-0", "port": 10250, "targetPort": 10250}
+    return [
+        *objects,
+        _object("ServiceAccount", kubelet, CONTROL_PLANE),
+        _object("ServiceAccount", f"{CLUSTER}-workload", NAMESPACE),
+        _object("ConfigMap", f"{CLUSTER}-anchor", NAMESPACE),
+        _object("Service", kubelet, CONTROL_PLANE, spec={"ports": [port]}),
+    ]
+
+
+class Clusters:
+    """The two clusters and the kubelet's process.
+
+    Args:
+        directory: An empty folder.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        (directory / "host").mkdir()
+        (directory / "virtual").mkdir()
+        self.host = ControlPlane(directory / "host", controllers=True)
+        self.virtual = ControlPlane(directory / "virtual", controllers=True)
+        self.health_port = free_ports(1)[0]
+        self.kubelet: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts both control planes and makes what the kubelet needs; not the kubelet."""
+        self.host.start()
+        self.virtual.start()
+        self.host.kubectl("apply", "-f", "-", stdin=_json_list(_host_objects()))
+        self._write_files()
+
+    def stop(self) -> None:
+        """Ends everything."""
+        self.stop_kubelet(signal.SIGKILL)
+        self.virtual.stop()
+        self.host.stop()
+
+    def start_kubelet(self) -> None:
+        """Starts the kubelet's process."""
+        environment = {
+            **os.environ,
+            "KUBERNETES_SERVICE_HOST": ADDRESS,
+            "KUBERNETES_SERVICE_PORT": str(self.host.port),
+            "K3K_API_HOST": ADDRESS,
+            "K3K_API_PORT": str(self.virtual.port),
+            "POD_NAME": "kubelet-0",
+        }
+        command = [
+            sys.executable,
+            "-m",
+            "k3k_kubelet",
+            "run",
+            "--config",
+            str(self.directory / "config.json"),
+        ]
+        with (self.directory / "kubelet.log").open("ab") as log:
+            self.kubelet = subprocess.Popen(command, env=environment, stderr=log)
+
+    def stop_kubelet(self, number: int = signal.SIGTERM) -> int | None:
+        """Ends the kubelet's process by a signal; returns its exit code."""
+        if self.kubelet is None:
+            return None
+        self.kubelet.send_signal(number)
+        code = self.kubelet.wait(timeout=20)
+        self.kubelet = None
+        return code
+
+    def set_policy(self, **pods: Any) -> None:
+        """Writes the tenant's policy."""
+        file = self.directory / "policy" / "policy.json"
+        temporary = file.with_suffix(".new")
+        temporary.write_text(json.dumps({"apiVersion": "k3k-pulumi.io/v1", "pods": pods}))
+        temporary.replace(file)
+
+    def log(self) -> str:
+        """What the kubelet has logged."""
+        return (self.directory / "kubelet.log").read_text()
+
+    def _write_files(self) -> None:
+        folders = {name: self.directory / name for name in ("tls", "policy", "run", "credentials")}
+        for folder in folders.values():
+            folder.mkdir()
+        for name in ("server-ca.crt", "client-ca.crt", "client-ca.key", "kubelet-serving-ca.crt"):
+            shutil.copy(self.virtual.pki / name, folders["tls"] / name)
+        shutil.copy(self.virtual.pki / "kubelet-serving-ca.key", folders["tls"] / "kubelet-serving-ca.key")
+        shutil.copy(self.host.pki / "server-ca.crt", folders["credentials"] / "ca.crt")
+        account = f"{CLUSTER}-kubelet"
+        token = self.host.kubectl("-n", CONTROL_PLANE, "create", "token", account, "--duration=24h")
+        (folders["credentials"] / "token").write_text(token)
+        self.set_policy()
+        config = {
+            "cluster": CLUSTER,
+            "namespace": NAMESPACE,
+            "controlPlaneNamespace": CONTROL_PLANE,
+            "anchor": f"{CLUSTER}-anchor",
+            "service": account,
+            "lease": account,
+            "serviceAccount": f"{CLUSTER}-workload",
+            "clusterDomain": "cluster.local",
+            "version": "v1.34.4",
+            "paths": {name: str(folder) for name, folder in folders.items()},
+            "healthPort": self.health_port,
+        }
+        (self.directory / "config.json").write_text(json.dumps(config))
+
+
+def _json_list(items: list[dict[str, Any]]) -> str:
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+
+
+def decoded(data: dict[str, str]) -> dict[str, str]:
+    """A Secret's data in clear."""
+    return {key: base64.b64decode(value).decode() for key, value in data.items()}
