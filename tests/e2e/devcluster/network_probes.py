@@ -1,7 +1,7 @@
-"""Pods that answer on some ports, and pods that probe them: what the packet tests of NetworkPolicy are made of.
+"""Pods that answer on some ports and probe those of others: what the tests of NetworkPolicy are made of.
 
-Every pod runs a server; a second process in it, kept open through `kubectl exec`, makes the probes. The kubelet
-reaches a pod from the pod's node, and exec needs no packet of the pod, so no policy gets in the way of asking.
+Every pod runs a server; a second process in it, kept open through `kubectl exec`, makes the probes. Exec
+needs no packet of the pod's own, so no policy gets in the way of asking.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tests.e2e.support.kubectl import Kubectl
@@ -20,7 +20,7 @@ PYTHON = "/usr/bin/python3"
 CONNECT_TIMEOUT = 1.0  # seconds; no answer in this time is "blocked"
 ANSWER_TIMEOUT = 30.0  # seconds; all probes of a pod run at once, so this is far off
 
-# Arguments: TCP ports, UDP ports. Echoes on every address of the pod. UDP sockets are bound to one address each,
+# Arguments: TCP ports, UDP ports. Echoes on every address of the pod. Each UDP socket has one of them,
 # since an answer from another address of a node would be none.
 SERVER = """
 import asyncio, json, os, sys
@@ -43,7 +43,7 @@ async def main():
 asyncio.run(main())
 """
 
-# A line in: a list of [protocol, address, port]. A line out: for each whether it answered.
+# A line in: a list of [protocol, address, port]. A line out: whether each answered, or its error's text.
 PROBER = """
 import json, socket, sys
 from concurrent.futures import ThreadPoolExecutor
@@ -60,6 +60,8 @@ def answers(probe):
                 return s.recv(100) == b"probe"
         except TimeoutError:
             return False
+        except OSError as error:
+            return str(error)
         return True
 with ThreadPoolExecutor(200) as pool:
     for line in sys.stdin:
@@ -78,6 +80,19 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), 10) as s:
 """
 
 
+# Connects again and again from its first moment on; prints which attempts succeeded.
+STARTER = """
+import json, socket, sys
+def connects():
+    try:
+        socket.create_connection((sys.argv[1], int(sys.argv[2])), 0.15).close()
+    except TimeoutError:
+        return False
+    return True
+print(json.dumps([connects() for _ in range(20)]))
+"""
+
+
 @dataclass(frozen=True, order=True)
 class Probe:
     """One attempt of the pod `source` to reach a port."""
@@ -85,9 +100,9 @@ class Probe:
     source: str
     target: str
     port: str
-    address: str = field(compare=False)
-    protocol: str = field(compare=False)
-    number: int = field(compare=False)
+    address: str
+    protocol: str
+    number: int
 
     def __str__(self) -> str:
         return f"{self.source} > {self.target} {self.port} ({self.protocol} {self.address}:{self.number})"
@@ -112,7 +127,7 @@ class Conversation:
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
         answer = self._reader.submit(self._process.stdout.readline).result(ANSWER_TIMEOUT)
-        assert answer, f"{self._process.args} ended with {self._process.poll()}"
+        assert answer, f"{self._process.args!r} ended with {self._process.poll()}"
         return answer.rstrip("\n")
 
 
@@ -135,18 +150,18 @@ class Probers:
     def __init__(self, conversations: Mapping[str, Conversation]) -> None:
         self._conversations = conversations
 
-    def ask(self, probes: Iterable[Probe]) -> dict[Probe, bool]:
+    def ask(self, probes: Iterable[Probe]) -> dict[Probe, bool | str]:
         """Makes all probes at once, from all their pods."""
         by_source: dict[str, list[Probe]] = {}
         for probe in probes:
             by_source.setdefault(probe.source, []).append(probe)
 
-        def answers(source: str) -> dict[Probe, bool]:
+        def answers(source: str) -> dict[Probe, bool | str]:
             asked = by_source[source]
             line = json.dumps([(probe.protocol, probe.address, probe.number) for probe in asked])
             return dict(zip(asked, json.loads(self._conversations[source](line)), strict=True))
 
-        found: dict[Probe, bool] = {}
+        found: dict[Probe, bool | str] = {}
         with ThreadPoolExecutor(len(by_source) or 1) as pool:
             for result in pool.map(answers, by_source):
                 found |= result
@@ -155,7 +170,7 @@ class Probers:
 
 @contextmanager
 def probers(pods: Mapping[str, tuple[Kubectl, str]]) -> Iterator[Probers]:
-    """Starts a prober in each pod, given by a name of its own and the pod's name in the namespace kubectl stands in."""
+    """Starts a prober in each pod: a name for it, and the pod's name in the namespace kubectl stands in."""
     with ExitStack() as stack:
         yield Probers(
             {

@@ -6,10 +6,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 import secrets
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ import yaml
 from tests.e2e.devcluster.network_probes import (
     PYTHON,
     SERVER,
+    STARTER,
     TALKER,
     Probe,
     Probers,
@@ -74,7 +75,8 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "a Service's own port means nothing to a rule, its target port does": (
         [
-            "{podSelector: {matchLabels: {role: client}}, policyTypes: [Egress], egress: [{ports: [{port: 80}]}]}"
+            """{podSelector: {matchLabels: {role: client}}, policyTypes: [Egress],
+                egress: [{ports: [{port: 80}]}]}"""
         ],
         "- client > *: *",
     ),
@@ -92,8 +94,9 @@ CASES: dict[str, tuple[list[str], str]] = {
     "namespaceSelector and podSelector, matchExpressions": (
         [
             """{podSelector: {matchExpressions: [{key: role, operator: NotIn, values: [client, remote]}]},
-             ingress: [{from: [{namespaceSelector: {matchExpressions: [{key: kind, operator: Exists}]},
-                                podSelector: {matchExpressions: [{key: role, operator: In, values: [remote]}]}}]}]}"""
+             ingress: [{from: [
+               {namespaceSelector: {matchExpressions: [{key: kind, operator: Exists}]},
+                podSelector: {matchExpressions: [{key: role, operator: In, values: [remote]}]}}]}]}"""
         ],
         f"{CLOSED_SERVER}\n+ remote > server service: *",
     ),
@@ -107,7 +110,8 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "a named port, egress: pods have names for ports, nodes have not": (
         [
-            "{podSelector: {matchLabels: {role: client}}, policyTypes: [Egress], egress: [{ports: [{port: web}]}]}"
+            """{podSelector: {matchLabels: {role: client}}, policyTypes: [Egress],
+                egress: [{ports: [{port: web}]}]}"""
         ],
         "- client > *: *\n+ client > server remote stranger service: web",
     ),
@@ -239,7 +243,7 @@ def net(host: Any, kubelet_image: str) -> Iterator[Net]:
     """Six pods on two nodes, in two namespaces, and a Service."""
     run = secrets.token_hex(4)
     kubectls = {name: host.kubectl.within(f"netpol-{run}-{name}") for name in ("team", "other")}
-    base = random.randrange(20000, 29000)  # noqa: S311; host network: another run on these nodes has others
+    base = random.randrange(20000, 29000)  # of the nodes too: another run there has others
     ports = {"web": base, "alt": base + 1, "range": base + 5, "udp": base}
     nodes = dict(zip(("near", "far"), _two_nodes(host.kubectl), strict=True))
     try:
@@ -276,17 +280,14 @@ def _namespace(name: str, kind: str) -> dict[str, Any]:
 
 def _server(name: str, image: str, node: str, ports: Mapping[str, int], host_network: bool) -> dict[str, Any]:
     tcp = sorted({number for port, number in ports.items() if port != "udp"})
-    return (
-        pod(
-            name,
-            image,
-            node,
-            [PYTHON, "-c", SERVER, str(tcp), str([ports["udp"]])],
-            labels={"role": "client" if host_network else name},
-            ports=[{"name": "web", "containerPort": ports["web"]}],
-            host_network=host_network,
-        )
-        | {}
+    return pod(
+        name,
+        image,
+        node,
+        [PYTHON, "-c", SERVER, str(tcp), str([ports["udp"]])],
+        labels={"role": "client" if host_network else name},
+        ports=[{"name": "web", "containerPort": ports["web"]}],
+        host_network=host_network,
     )
 
 
@@ -313,21 +314,59 @@ def test_policies(net: Net, name: str) -> None:
 def test_labels_that_change(net: Net) -> None:
     net.set_policies(
         [
-            """{podSelector: {matchLabels: {role: server}},
+            """{podSelector: {matchLabels: {closed: "yes"}},
                 ingress: [{from: [{namespaceSelector: {matchLabels: {kind: other}}},
-                                  {podSelector: {matchLabels: {role: client}}}]}]}"""
+                                  {podSelector: {matchLabels: {role: remote}}}]}]}"""
         ]
     )
-    net.obey(f"{CLOSED_SERVER}\n+ client stranger > server service: *")
+    net.obey("")
     try:
+        net.team("label", "pod", "server", "closed=yes")
+        net.obey(f"{CLOSED_SERVER}\n+ stranger remote > server service: *")
+        net.team("label", "pod", "remote", "role=none", "--overwrite")
+        net.obey(f"{CLOSED_SERVER}\n+ stranger > server service: *")
         net.other("label", "namespace", net.other.namespace, "kind=none", "--overwrite")
-        net.team("label", "pod", "remote", "role=client", "--overwrite")
-        net.obey(f"{CLOSED_SERVER}\n+ client remote > server service: *")
-        net.team("label", "pod", "server", "role=none", "--overwrite")
-        net.team.create(_server("server-2", net.image, net.nodes["far"], net.ports, False))
-        net.obey("- * > service: *")
+        net.obey(CLOSED_SERVER)
     finally:
         net.other("label", "namespace", net.other.namespace, "kind=other", "--overwrite")
-        for name in ("remote", "server"):
-            net.team("label", "pod", name, f"role={name}", "--overwrite")
-        net.team("delete", "pod", "server-2", "--ignore-not-found")
+        net.team("label", "pod", "remote", "role=remote", "--overwrite")
+        net.team("label", "pod", "server", "closed-")
+    net.obey("")
+
+
+def test_an_established_connection_outlives_a_new_policy(net: Net) -> None:
+    net.set_policies([])
+    net.obey("")
+    address, port = net.addresses["server"][0], str(net.ports["web"])
+    with (
+        conversation(net.team, "client", TALKER, address, port) as near,
+        conversation(net.team, "remote", TALKER, address, port) as far,
+    ):
+        assert [near("before"), far("before")] == ["before", "before"]
+        net.set_policies([DENY_INGRESS, DENY_EGRESS])
+        net.obey(f"{CLOSED_INGRESS}\n{CLOSED_EGRESS}")
+        assert [near("after"), far("after")] == ["after", "after"]
+
+
+def test_a_new_pod_is_neither_open_nor_cut_off_at_its_start(net: Net) -> None:
+    """Three of each at once, on both nodes, to a node: only the new pod's own rules matter."""
+    net.set_policies(
+        [
+            "{podSelector: {matchLabels: {new: closed}}, policyTypes: [Egress]}",
+            """{podSelector: {matchLabels: {new: open}}, policyTypes: [Egress],
+                egress: [{ports: [{port: $alt}]}]}""",
+        ]
+    )
+    net.obey("")
+    names = {f"{kind}-{i}": kind for kind in ("closed", "open") for i in range(3)}
+    places = [("near", "far"), ("far", "near"), ("near", "far")]
+    for name, kind in names.items():
+        node, target = places[int(name[-1])]
+        command = [PYTHON, "-c", STARTER, net.addresses[target][0], str(net.ports["alt"])]
+        net.team.create(pod(name, net.image, net.nodes[node], command, labels={"new": kind}))
+    for name, kind in names.items():
+        net.team(
+            "wait", "--for=jsonpath={.status.phase}=Succeeded", f"pod/{name}", "--timeout=60s", timeout=70
+        )
+        attempts = json.loads(net.team("logs", name))
+        assert attempts == [kind == "open"] * len(attempts), name
