@@ -8,6 +8,7 @@ thirds of their life, and `k3k-kubelet run` does both in process.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import hashlib
 import json
 import logging
@@ -166,8 +167,6 @@ async def maintain(spec: Spec, renewed: Callable[[tuple[str, ...]], None]) -> No
 
     The first comparison is immediate, so `apply` may or may not have run before.
     """
-    import asyncio  # here, because the sidecar that only watches would hold 8 MB more for it
-
     while True:
         outcome = await asyncio.to_thread(_apply_and_log, spec)
         if outcome.issued:
