@@ -14,7 +14,9 @@ from k3k_kubelet.config import Config
 from k3k_kubelet.events import EventRecorder
 from k3k_kubelet.node import NodeManager
 from k3k_kubelet.node.heartbeat import Heartbeats
+from k3k_kubelet.server import Access, KubeletServer, TlsFiles
 from k3k_kubelet.sync.config import ConfigController
+from k3k_kubelet.sync.lookup import Lookup
 from k3k_kubelet.sync.mirror import EventMirror
 from k3k_kubelet.sync.pods import PodController
 from k3k_kubelet.sync.policy import PolicyFile
@@ -60,6 +62,13 @@ class Kubelet:
         self._events = EventRecorder(virtual)
         shared = Shared(config, cluster, host, virtual, stores, self._policy, self._events, root_ca)
         self._shared = shared
+        lookup = Lookup(shared)
+        files = TlsFiles(
+            certificate=config.paths.run / "serving.crt",
+            key=config.paths.run / "serving.key",
+            client_ca=config.paths.tls / "client-ca.crt",
+        )
+        self._server = KubeletServer(host_endpoint, lookup.pod, lookup.pods_of, Access(virtual), files)
         self._heartbeats = Heartbeats(heartbeats)
         self._nodes = NodeManager(
             config,
@@ -68,7 +77,7 @@ class Kubelet:
             self._heartbeats,
             stores.virtual_nodes,
             stores.virtual_pods,
-            _listener(host_endpoint),
+            self._server,
         )
         self._configs = ConfigController(shared)
         self._tokens = TokenController(shared)
@@ -85,6 +94,7 @@ class Kubelet:
 
     def reload_tls(self) -> None:
         """The serving certificate has been renewed."""
+        self._server.reload_tls()
 
     async def run(self) -> None:
         """Works until cancelled. Nothing is changed anywhere before both sides are known completely."""
@@ -113,6 +123,7 @@ class Kubelet:
                 self._working = True
                 log.info("working", extra={"pods": len(self._shared.stores.virtual_pods)})
         finally:
+            await self._server.close()
             await self._heartbeats.close()
 
     async def _patrol(self) -> None:
@@ -145,17 +156,3 @@ def _cluster(config: Config, anchor: Object, api: tuple[str, int]) -> Cluster:
         api_host=api[0],
         api_port=api[1],
     )
-
-
-class _NoListener:
-    """x"""
-
-    async def listen(self, node: str, port: int) -> None:
-        """x"""
-
-    async def close(self, node: str) -> None:
-        """x"""
-
-
-def _listener(endpoint: HostEndpoint) -> _NoListener:
-    return _NoListener()

@@ -25,10 +25,10 @@ UNUSED_SECONDS = 60.0
 class NodeListener(Protocol):
     """The kubelet API of virtual Nodes."""
 
-    async def listen(self, node: str, port: int) -> None:
+    async def listen(self, node: str, port: int) -> object:
         """Serves the API of a Node on a port."""
 
-    async def close(self, node: str) -> None:
+    async def close(self, node: str) -> object:
         """Stops serving it."""
 
 

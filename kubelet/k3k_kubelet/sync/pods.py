@@ -111,8 +111,7 @@ class PodController:
             return None
         node, host_node = node_of(pod), node_of(host)
         if host_node and not node:
-            await self._bind(pod, host)
-            return None  # the bound pod brings the next round
+            return await self._bind(pod, host)
         if node and host_node and node != host_node:
             await self._bound_elsewhere(pod, host)
             return None
@@ -129,8 +128,12 @@ class PodController:
             await self._mark(pod, host)
         return None
 
-    async def _bind(self, pod: Object, host: Object) -> None:
-        """Binds the virtual pod to the Node of its host node's name, as a scheduler does."""
+    async def _bind(self, pod: Object, host: Object) -> float | None:
+        """Binds the virtual pod to the Node of its host node's name, as a scheduler does.
+
+        The bound pod brings the next round. A conflict says that it is bound or replaced already, and that the
+        watch is behind.
+        """
         metadata, node = pod["metadata"], node_of(host)
         binding = {
             "apiVersion": "v1",
@@ -144,10 +147,14 @@ class PodController:
             "target": {"apiVersion": "v1", "kind": "Node", "name": node},
         }
         async with self._nodes.in_use(node):
-            await self._shared.virtual.create(
-                *(PODS, metadata["namespace"], binding), name=metadata["name"], subresource="binding"
-            )
+            try:
+                await self._shared.virtual.create(
+                    *(PODS, metadata["namespace"], binding), name=metadata["name"], subresource="binding"
+                )
+            except ConflictError:
+                return 1.0
         log.info("bound", extra={"pod": _name(pod), "node": node})
+        return None
 
     async def _mark(self, pod: Object, host: Object) -> None:
         """Writes down that a pod which the tenant bound himself has had a copy."""

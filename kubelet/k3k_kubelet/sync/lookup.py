@@ -1,0 +1,49 @@
+"""What the kubelet API asks: which pod a request is about, and which pods a Node has.
+
+Answers come from the index alone; no part of a request ever becomes a name on the host.
+"""
+
+from __future__ import annotations
+
+from k3k_kubelet.api.client import Object
+from k3k_kubelet.server import PodRef
+from k3k_kubelet.sync.shared import Shared
+from k3k_kubelet.sync.stores import node_of
+from k3k_kubelet.translate import identity
+
+_CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
+
+
+class Lookup:
+    """The index of pods as the kubelet API sees it.
+
+    Args:
+        shared: The two clusters.
+    """
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+
+    def pod(self, namespace: str, name: str) -> PodRef | None:
+        """The virtual pod of that name, if it is bound and its copy is on the host."""
+        virtual = self._shared.stores.virtual_pods.get(namespace, name)
+        host = self._shared.host_pod(namespace, name)
+        if virtual is None or host is None:
+            return None
+        pod, owner = virtual.object(), identity.owner_of(host.object())
+        if owner is None or owner.uid != virtual.uid or not node_of(pod):
+            return None
+        names = (each["name"] for kind in _CONTAINERS for each in pod["spec"].get(kind) or ())
+        return PodRef(
+            namespace=namespace,
+            name=name,
+            uid=virtual.uid,
+            node=node_of(pod),
+            containers=frozenset(names),
+            host_namespace=host.namespace,
+            host_name=host.name,
+        )
+
+    def pods_of(self, node: str) -> list[Object]:
+        """All virtual pods that are bound to a Node."""
+        return [entry.object() for entry in self._shared.stores.virtual_pods.by_index("node", node)]
