@@ -19,6 +19,7 @@ def ref(name: str, host_name: str, *, optional: bool = False) -> ObjectRef:
 
 
 FILES = [{"key": "a", "path": "b/c", "mode": 256}]
+OTHER = [{"key": "a", "path": "d"}]
 FIELD = {"path": "f", "fieldRef": {"fieldPath": "metadata.name"}, "mode": 288}
 HOST_FIELD = {
     "path": "f",
@@ -58,7 +59,7 @@ VOLUMES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
             "projected": {
                 "sources": [
                     {"configMap": {"name": "cfg", "items": FILES, "optional": True}},
-                    {"secret": {"name": "sec", "items": FILES, "optional": True}},
+                    {"secret": {"name": "sec", "items": OTHER, "optional": True}},
                     {"downwardAPI": {"items": [FIELD]}},
                     {"serviceAccountToken": {"audience": "vault", "expirationSeconds": 600, "path": "t"}},
                 ]
@@ -68,7 +69,7 @@ VOLUMES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
             "projected": {
                 "sources": [
                     {"configMap": {"name": CFG, "items": FILES, "optional": True}},
-                    {"secret": {"name": SEC, "items": FILES, "optional": True}},
+                    {"secret": {"name": SEC, "items": OTHER, "optional": True}},
                     {"downwardAPI": {"items": [HOST_FIELD]}},
                     {"secret": {"name": TOKENS, "items": [{"key": "token-0", "path": "t"}]}},
                 ]
