@@ -29,7 +29,9 @@ class Api:
         self._context = ssl.create_default_context(cafile=str(ca))
         self._context.load_cert_chain(str(identity.crt), str(identity.key))
 
-    def request(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
+    def request(
+        self, method: str, path: str, body: Any = None, content_type: str = "application/json"
+    ) -> Any:
         """One request; the JSON of its answer, or its text.
 
         Raises:
@@ -46,7 +48,11 @@ class Api:
             connection.close()
         if answer.status >= 300:
             raise ApiError(method, path, answer.status, content.decode(errors="replace"))
-        return json.loads(content) if answer.headers.get_content_type() == "application/json" else content.decode()
+        return (
+            json.loads(content)
+            if answer.headers.get_content_type() == "application/json"
+            else content.decode()
+        )
 
     def get(self, path: str) -> Any:
         """The object or list at `path`, or None if there is none."""

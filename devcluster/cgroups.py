@@ -26,7 +26,9 @@ def hierarchies() -> list[Path]:
     # A machine with both (systemd's hybrid layout) has its controllers in version 1.
     found = v1 or v2
     if not found:
-        raise DevclusterError("no cgroup file system is mounted below /sys/fs/cgroup; nodes cannot run without")
+        raise DevclusterError(
+            "no cgroup file system is mounted below /sys/fs/cgroup; nodes cannot run without"
+        )
     return found
 
 
@@ -71,8 +73,8 @@ def _make_v2(root: Path, instance: str, node: str) -> None:
                 if error.errno not in (errno.EBUSY, errno.EOPNOTSUPP):
                     raise
                 raise DevclusterError(
-                    f"the cgroup {folder} has processes of its own, so its controller {controller!r} cannot be handed "
-                    "on (a container without a cgroup of its own?); move them into a child cgroup first, e.g. "
+                    f"the cgroup {folder} has processes of its own, so its controller {controller!r} cannot "
+                    "be handed on (a container without a cgroup namespace?); move them into a child first, e.g. "
                     f"`mkdir {folder}/init; xargs -rn1 < {folder}/cgroup.procs > {folder}/init/cgroup.procs`"
                 ) from error
     for leaf in ("system", "pods"):
@@ -93,7 +95,9 @@ def remove(path: str) -> None:
             if not busy:
                 break
             if time.monotonic() > deadline:
-                raise DevclusterError(f"processes {sorted(busy)} in the cgroup {root / path} do not end; kill them by hand")
+                raise DevclusterError(
+                    f"processes {sorted(busy)} in the cgroup {root / path} do not end; kill them by hand"
+                )
             time.sleep(0.02)
 
 
@@ -114,7 +118,13 @@ def _remove_tree(top: Path) -> set[int]:
         except ProcessLookupError:
             continue
         except OSError as error:
-            if error.errno not in (errno.EBUSY, errno.ENOENT, errno.ENOTEMPTY, errno.ENODEV, errno.EOPNOTSUPP):
+            if error.errno not in (
+                errno.EBUSY,
+                errno.ENOENT,
+                errno.ENOTEMPTY,
+                errno.ENODEV,
+                errno.EOPNOTSUPP,
+            ):
                 raise
             if error.errno == errno.EBUSY:
                 busy.add(0)

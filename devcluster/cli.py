@@ -30,12 +30,16 @@ def _parser() -> argparse.ArgumentParser:
     named = argparse.ArgumentParser(add_help=False)
     named.add_argument("--name", default="dev", help="the instance's name (default: dev)")
 
-    command = commands.add_parser("up", parents=[named], help="make a cluster, or complete or repair the one there is")
+    command = commands.add_parser(
+        "up", parents=[named], help="make a cluster, or complete or repair the one there is"
+    )
     command.add_argument("--nodes", type=int, help="how many nodes (default: 2)")
     command.add_argument("--ipv6", action="store_true", help="dual-stack: IPv6 beside IPv4")
     command.add_argument("--restart", action="store_true", help="start running nodes anew")
     command.set_defaults(run=_up)
-    command = commands.add_parser("down", parents=[named], help="remove a cluster and everything it has on this machine")
+    command = commands.add_parser(
+        "down", parents=[named], help="remove a cluster and everything it has on this machine"
+    )
     command.set_defaults(run=_down)
     command = commands.add_parser("kubeconfig", parents=[named], help="print the path of the kubeconfig")
     command.set_defaults(run=_kubeconfig)
@@ -82,7 +86,9 @@ def _load(options: argparse.Namespace) -> None:
 def _exec(options: argparse.Namespace) -> None:
     instance = config.existing(options.name)
     if options.node not in instance.node_names:
-        raise DevclusterError(f"there is no node {options.node!r}; there are: {', '.join(instance.node_names)}")
+        raise DevclusterError(
+            f"there is no node {options.node!r}; there are: {', '.join(instance.node_names)}"
+        )
     node = cluster.Cluster(instance).nodes[instance.node_names.index(options.node)]
     command = node.command(*(options.command or ["bash"]))
     os.execvp(command[0], command)

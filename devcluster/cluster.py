@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 import zlib
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,7 +75,12 @@ class Cluster:
             loads = runtime.load(self.nodes, archives)
             step.result = f"{loads} loaded" if loads else "all there"
         with progress.step("Nodes ready") as step:
-            wait("the nodes", lambda: self._complete_nodes(api), NODES_WITHIN, self._log_of("kubelet", *self.nodes))
+            wait(
+                "the nodes",
+                lambda: self._complete_nodes(api),
+                NODES_WITHIN,
+                self._log_of("kubelet", *self.nodes),
+            )
             step.result = ", ".join(node.name for node in self.nodes)
         with progress.step("Storage class local-path"):
             api.apply(*storage.manifests())
@@ -99,7 +103,7 @@ class Cluster:
             ready += _condition(found, "Ready") == "True"
         return ready == len(self.nodes)
 
-    def _log_of(self, process: str, *nodes: Node):  # type: ignore[no-untyped-def]
+    def _log_of(self, process: str, *nodes: Node) -> Callable[[], Iterable[str]]:
         def lines() -> Iterable[str]:
             for node in nodes:
                 log = node.var / f"log/node/{process}.log"
@@ -153,11 +157,14 @@ def place(name: str, nodes: int, *, ipv6: bool) -> Instance:
             return instance
         reasons.append(f"slot {slot}: {reason}")
     raise DevclusterError(
-        f"no room for another dev cluster: {len(taken)} of {config.SLOTS} slots have one; the rest is in use: {reasons}"
+        f"no room for another dev cluster: {len(taken)} of {config.SLOTS} slots have one; "
+        f"the rest is in use: {reasons}"
     )
 
 
-def up(name: str, nodes: int | None, progress: Progress, *, ipv6: bool = False, restart: bool = False) -> Instance:
+def up(
+    name: str, nodes: int | None, progress: Progress, *, ipv6: bool = False, restart: bool = False
+) -> Instance:
     """Brings the instance of that name up, a new one or the one there is."""
     with locked(f"instance-{name}"):
         with locked("slots"):
@@ -169,7 +176,9 @@ def up(name: str, nodes: int | None, progress: Progress, *, ipv6: bool = False, 
         if ipv6 and not instance.ipv6:
             raise DevclusterError(f"--ipv6: {name!r} is up with IPv4 alone; take it down first")
         if nodes and nodes < instance.nodes:
-            raise DevclusterError(f"--nodes: {name!r} has {instance.nodes} nodes; take it down first to have {nodes}")
+            raise DevclusterError(
+                f"--nodes: {name!r} has {instance.nodes} nodes; take it down first to have {nodes}"
+            )
         instance = replace(instance, nodes=nodes or instance.nodes)
         Cluster(instance).up(progress, restart=restart)
         return instance

@@ -46,12 +46,25 @@ def write(instance: Instance, keys: Pki, folder: Path) -> None:
     (folder / "authentication.yaml").write_text(json.dumps(AUTHENTICATION))
     addresses = [str(family.node(1)) for family in instance.families]
     addresses += [str(family.service_api) for family in instance.families]
-    names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"]
+    names = [
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+    ]
     etcd, front = keys.etcd_ca, keys.front_proxy_ca
     pairs = [
         keys.ca,
-        keys.issue("apiserver", "kube-apiserver", names=[*names, "localhost", "127.0.0.1", *addresses], server=True, client=False),
-        keys.issue("apiserver-kubelet-client", "kube-apiserver-kubelet-client", organizations=["system:masters"]),
+        keys.issue(
+            "apiserver",
+            "kube-apiserver",
+            names=[*names, "localhost", "127.0.0.1", *addresses],
+            server=True,
+            client=False,
+        ),
+        keys.issue(
+            "apiserver-kubelet-client", "kube-apiserver-kubelet-client", organizations=["system:masters"]
+        ),
         keys.issue("etcd", "etcd", names=["localhost", "127.0.0.1"], authority=etcd, server=True),
         keys.issue("apiserver-etcd-client", "kube-apiserver-etcd-client", authority=etcd),
         keys.issue("front-proxy-client", "front-proxy-client", authority=front),

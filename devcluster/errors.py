@@ -2,4 +2,4 @@
 
 
 class DevclusterError(Exception):
-    """One message for the user: what failed, what was found, what to do. The CLI prints it without a traceback."""
+    """One message for the user: what failed, what was found, what to do. The CLI prints no traceback."""

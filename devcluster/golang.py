@@ -47,9 +47,13 @@ class Module:
     @property
     def digest(self) -> str:
         """Hash of everything the result depends on, shortened."""
-        found = hashlib.sha256(repr((self.packages, self.flags, sorted(self.links.items()), ENVIRONMENT)).encode())
+        found = hashlib.sha256(
+            repr((self.packages, self.flags, sorted(self.links.items()), ENVIRONMENT)).encode()
+        )
         for file in sorted(self.folder.rglob("*")):
-            if file.name.endswith("_test.go") or not (file.suffix == ".go" or file.name in ("go.mod", "go.sum")):
+            if file.name.endswith("_test.go") or not (
+                file.suffix == ".go" or file.name in ("go.mod", "go.sum")
+            ):
                 continue
             found.update(f"{file.relative_to(self.folder)}\0".encode() + file.read_bytes() + b"\0")
         return found.hexdigest()[:16]
@@ -80,9 +84,9 @@ COMPONENTS = (
 KUBE = Module(
     "kube",
     HERE / "kube",
-    (".", "./node", "./pause", "./networkpolicy/cni"),
+    (".", "./node", "./pause", "./networkpolicy/cni", "k8s.io/kubernetes/test/images/agnhost"),
     _kubernetes_version(),
-    {name: "kube" for name in COMPONENTS},
+    dict.fromkeys(COMPONENTS, "kube"),
 )
 CONTAINERD = Module(
     "containerd",
@@ -90,7 +94,9 @@ CONTAINERD = Module(
     ("tool",),
     {"github.com/containerd/containerd/v2/version.Version": "v2.4.2"},
 )
-LOCAL_PATH = Module("local-path-provisioner", HERE / "tools/local-path-provisioner", ("tool",), {"main.VERSION": "v0.0.30"})
+LOCAL_PATH = Module(
+    "local-path-provisioner", HERE / "tools/local-path-provisioner", ("tool",), {"main.VERSION": "v0.0.30"}
+)
 
 
 def toolchain(progress: Progress) -> Path:
@@ -138,7 +144,8 @@ def build(module: Module, progress: Progress) -> Path:
             for link, target in module.links.items():
                 (scratch / link).symlink_to(target)
             scratch.rename(module.output)
-            step.result = f"{sum(file.stat().st_size for file in module.output.iterdir()) // 1_000_000} MB"
+            size = sum(file.lstat().st_size for file in module.output.iterdir())
+            step.result = f"{size // 1_000_000} MB"
     _forget_old(module)
     return module.output
 
@@ -146,7 +153,9 @@ def build(module: Module, progress: Progress) -> Path:
 def _forget_old(module: Module) -> None:
     """Removes outputs of older sources, but none that a running instance has mounted."""
     used = {link.resolve() for instance in config.instances() for link in instance.folder.glob("bin/*")}
-    outputs = sorted(config.cache().glob(f"bin/{module.name}-*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    outputs = sorted(
+        config.cache().glob(f"bin/{module.name}-*"), key=lambda path: path.stat().st_mtime, reverse=True
+    )
     for old in outputs[KEPT:]:
         if old.resolve() not in used:
             shutil.rmtree(old, ignore_errors=True)

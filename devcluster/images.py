@@ -78,7 +78,11 @@ def _recipes(progress: Progress) -> list[Recipe]:
     kube = golang.build(golang.KUBE, progress)
     local_path = golang.build(golang.LOCAL_PATH, progress)
     recipes = [
-        Recipe(worker.PAUSE, kube.name, lambda path: _program(path, worker.PAUSE, kube / "pause", "pause", user="65535:65535")),
+        Recipe(
+            worker.PAUSE,
+            kube.name,
+            lambda path: _program(path, worker.PAUSE, kube / "pause", "pause", user="65535:65535"),
+        ),
         Recipe(
             storage.IMAGE,
             local_path.name,
@@ -87,10 +91,10 @@ def _recipes(progress: Progress) -> list[Recipe]:
             ),
         ),
         Recipe(BUSYBOX, "", _busybox),
+        Recipe(AGNHOST, kube.name, _agnhost(kube / "agnhost")),
     ]
-    for reference in [*KUBERNETES, ETCD]:
-        recipes.append(Recipe(reference, kube.name, _component(reference, kube / "kube")))
-    return recipes
+    components = [*KUBERNETES, ETCD]
+    return recipes + [Recipe(each, kube.name, _component(each, kube / "kube")) for each in components]
 
 
 def _base() -> list[oci.Entry]:
@@ -128,16 +132,47 @@ def _component(reference: str, program: Path) -> Callable[[Path], None]:
     return write
 
 
-def _busybox(path: Path) -> None:
-    """Debian's busybox-static with a link for each of its applets."""
-    program = packages.unpacked("busybox-static", "bin/busybox", config.cache() / "busybox-static")
+def _userland() -> list[oci.Entry]:
+    """Debian's busybox with a link for each of its applets, and the libraries it needs.
+
+    Not busybox-static: the static C library crashes in name look-ups.
+    """
+    folder = config.cache() / "busybox"
+    program = packages.unpacked("busybox", "busybox", folder)
+    packages.unpacked("libc6", "libc.so.6", folder)
+    loader = next(path for path in sorted(folder.rglob("ld-linux*.so.*")) if not path.is_symlink())
+    libraries = [loader.parent / "libc.so.6", loader.parent / "libresolv.so.2"]
+    # The loader's path is written in every program: /lib64/ld-linux-x86-64.so.2, /lib/ld-linux-aarch64.so.1
+    inside = "lib64" if "x86-64" in loader.name else "lib"
     applets = shell.run(program, "--list").split()
-    entries = [
+    return [
         oci.Entry("tmp", mode=0o1777),
         oci.Entry("root", mode=0o700),
         oci.Entry("etc/passwd", PASSWD.replace(b"/sbin/nologin", b"/bin/sh"), mode=0o644),
         oci.Entry("etc/group", GROUP, mode=0o644),
+        oci.Entry("etc/nsswitch.conf", b"hosts: files dns\n", mode=0o644),
+        oci.Entry(f"{inside}/{loader.name}", loader),
+        *(oci.Entry(f"lib/{path.name}", path) for path in libraries),
         oci.Entry("bin/busybox", program),
         *(oci.Entry(f"bin/{name}", link="busybox") for name in applets if name != "busybox"),
     ]
-    _archive(path, BUSYBOX, entries, oci.Config(command=["sh"], environment={"PATH": SYSTEM_PATH}))
+
+
+def _busybox(path: Path) -> None:
+    _archive(path, BUSYBOX, _userland(), oci.Config(command=["sh"], environment={"PATH": SYSTEM_PATH}))
+
+
+def _agnhost(program: Path) -> Callable[[Path], None]:
+    """kubernetes/test/images/agnhost: the project's own program for network tests, beside a shell."""
+
+    def write(path: Path) -> None:
+        entries = [
+            *_userland(),
+            oci.Entry("agnhost", program),
+            oci.Entry("agnhost-2", link="agnhost"),
+            oci.Entry("uploads"),
+        ]
+        settings = oci.Config(entrypoint=["/agnhost"], command=["pause"], environment={"PATH": SYSTEM_PATH})
+        _archive(path, AGNHOST, entries, settings)
+
+    return write

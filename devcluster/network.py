@@ -82,12 +82,25 @@ def up_node(instance: Instance, index: int) -> None:
 def _node_routes(instance: Instance, family: Family, index: int, namespace: str) -> None:
     routes = [("default", family.gateway)]
     routes += [
-        (str(family.pod_range(other)), family.node(other)) for other in range(1, instance.nodes + 1) if other != index
+        (str(family.pod_range(other)), family.node(other))
+        for other in range(1, instance.nodes + 1)
+        if other != index
     ]
     if index > 1:
         routes.append((f"{family.client}/{family.client.max_prefixlen}", family.node(1)))
     for target, gateway in routes:
-        shell.run(*_ip(family.nodes), "-n", namespace, "route", "replace", target, "via", str(gateway), "dev", "eth0")
+        shell.run(
+            *_ip(family.nodes),
+            "-n",
+            namespace,
+            "route",
+            "replace",
+            target,
+            "via",
+            str(gateway),
+            "dev",
+            "eth0",
+        )
 
 
 def masquerade_pods(instance: Instance) -> str:
@@ -183,7 +196,9 @@ def taken(instance: Instance) -> str | None:
     if _interface(instance.bridge):
         return f"interface {instance.bridge}"
     for version in (4, 6):
-        routes: list[dict[str, Any]] = json.loads(shell.run("ip", "-json", f"-{version}", "route", "show", "table", "all") or "[]")
+        routes: list[dict[str, Any]] = json.loads(
+            shell.run("ip", "-json", f"-{version}", "route", "show", "table", "all") or "[]"
+        )
         for route in routes:
             target = route["dst"]
             if route.get("type", "unicast") != "unicast" or target == "default":
@@ -191,6 +206,6 @@ def taken(instance: Instance) -> str | None:
             network = ipaddress.ip_network(target, strict=False)
             for family in instance.families:
                 for own in (family.nodes, family.pods, family.services):
-                    if own.version == version and own.overlaps(network):  # type: ignore[arg-type]
+                    if own.version == version and own.overlaps(network):
                         return f"route to {target} on {route.get('dev')}"
     return None

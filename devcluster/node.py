@@ -1,4 +1,4 @@
-"""A node: a process tree of its own with its own file system, network, cgroups, host name and process numbers.
+"""A node: a process tree with its own file system, network, cgroups, host name and process numbers.
 
 Process 1 of a node is the Go program `node` (kube/node), which builds the file system and supervises the
 rest. Killing it ends the node; nothing of the node is visible to, or mounted on, the machine.
@@ -70,7 +70,9 @@ class Node:
         self._make_folders()
         worker.write(self.instance, keys, self.index, self.var, snapshotter=self.snapshotter)
         if self.index == 1:
-            control_plane.write(self.instance, keys, self.var / control_plane.KUBERNETES.removeprefix("/var/"))
+            control_plane.write(
+                self.instance, keys, self.var / control_plane.KUBERNETES.removeprefix("/var/")
+            )
         joined = cgroups.make(self.instance.cgroup, self.name)
         spec = self.folder / "node.json"
         spec.write_text(json.dumps(self._spec(binaries, runtime, joined), indent=2))
@@ -82,7 +84,8 @@ class Node:
             process = subprocess.Popen(
                 [
                     "nsenter", f"--net=/run/netns/{self.instance.namespace(self.name)}",
-                    "unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--propagation", "private",
+                    "unshare", "--mount", "--uts", "--ipc", "--pid",
+                    "--fork", "--kill-child", "--propagation=private",
                     str(program), str(spec),
                 ],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, cwd="/",
@@ -110,12 +113,22 @@ class Node:
                 f"{self.name} of {self.instance.name!r} is not running; "
                 f"repair it with `python -m devcluster up --name {self.instance.name}`"
             )
-        inside = ["nsenter", f"--target={init}", "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd=/"]
+        inside = [
+            "nsenter",
+            f"--target={init}",
+            "--mount",
+            "--uts",
+            "--ipc",
+            "--net",
+            "--pid",
+            "--root",
+            "--wd=/",
+        ]
         return [*inside, "env", f"PATH={PATH}", *command]
 
     @property
     def snapshotter(self) -> str:
-        """containerd's snapshotter: an overlay cannot lie on another one's upper layer (in a container)."""
+        """Containerd's snapshotter: an overlay cannot lie on another one's upper layer (in a container)."""
         kind = shell.run("stat", "--file-system", "--format=%T", self.instance.folder).strip()
         return "native" if kind == "overlayfs" else "overlayfs"
 

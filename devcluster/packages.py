@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +63,9 @@ def ensure(needed: list[Needed], progress: Progress) -> None:
     wanted = " ".join(packages)
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         why = "this is not root" if os.geteuid() else "there is no apt-get here"
-        raise DevclusterError(f"nodes need {wanted}, and {why}; install what these Debian packages hold and try again")
+        raise DevclusterError(
+            f"nodes need {wanted}, and {why}; install what these Debian packages hold and try again"
+        )
     with locked("packages"), progress.step(f"System packages: {wanted}"):
         # dpkg-divert and policy-rc.d are left alone: none of these starts a service but containerd, which
         # is only installed where it could not be built.
@@ -73,27 +76,34 @@ def ensure(needed: list[Needed], progress: Progress) -> None:
             shell.run(*install, env=environment)
     still = missing(needed)
     if still:
-        raise DevclusterError(f"after installing {wanted} the files of {', '.join(still)} are still not there")
+        raise DevclusterError(
+            f"after installing {wanted} the files of {', '.join(still)} are still not there"
+        )
 
 
-def unpacked(package: str, file: str, folder: Path) -> Path:
+def unpacked(package: str, name: str, folder: Path) -> Path:
     """A file of a Debian package that is not to be installed, only unpacked.
 
     Args:
         package: The package.
-        file: Path in it, relative.
+        name: The file's name, wherever in the package it lies.
         folder: Where to keep it.
 
     Returns:
         Path of the file.
     """
-    wanted = folder / file
-    if not wanted.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        if shell.attempt("apt-get", "download", package, cwd=folder).returncode:
-            shell.run("apt-get", "update", "--quiet")
-            shell.run("apt-get", "download", package, cwd=folder)
-        for archive in folder.glob(f"{package}_*.deb"):
-            shell.run("dpkg-deb", "--extract", archive, folder)
-            archive.unlink()
-    return wanted
+    home = folder / package
+    if not home.exists():
+        with tempfile.TemporaryDirectory(dir=_made(folder), prefix=".") as scratch:
+            if shell.attempt("apt-get", "download", package, cwd=Path(scratch)).returncode:
+                shell.run("apt-get", "update", "--quiet")
+                shell.run("apt-get", "download", package, cwd=Path(scratch))
+            (archive,) = Path(scratch).glob("*.deb")
+            shell.run("dpkg-deb", "--extract", archive, Path(scratch, "content"))
+            Path(scratch, "content").rename(home)
+    return next(path for path in sorted(home.rglob(name)) if path.is_file() and not path.is_symlink())
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,4 +1,4 @@
-"""Keys and certificates of an instance: one CA for clients and servers, one for the front proxy, one for etcd."""
+"""Keys and certificates of an instance: a CA for the cluster, one for the front proxy, one for etcd."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Pair:
     def read(self) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
         """Both, as objects."""
         key = serialization.load_pem_private_key(self.key.read_bytes(), None)
-        assert isinstance(key, ec.EllipticCurvePrivateKey)  # noqa: S101 - written by write_key below
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
         return x509.load_pem_x509_certificate(self.crt.read_bytes()), key
 
 
@@ -109,24 +109,22 @@ class Pki:
         builder = builder.add_extension(_key_usage(sign_certificates=False), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName([_general(each) for each in names]), critical=False)
+            builder = builder.add_extension(
+                x509.SubjectAlternativeName([_general(each) for each in names]), critical=False
+            )
         _write(pair, builder.sign(ca_key, hashes.SHA256()), key)
         return pair
 
     def kubeconfig(self, pair: Pair) -> str:
         """A kubeconfig for the user of a client certificate, complete in itself. JSON is YAML."""
+        cluster = {"server": self.instance.server, "certificate-authority-data": _base64(self.ca.crt)}
+        user = {"client-certificate-data": _base64(pair.crt), "client-key-data": _base64(pair.key)}
         return json.dumps(
             {
                 "apiVersion": "v1",
                 "kind": "Config",
-                "clusters": [{
-                    "name": self.instance.name,
-                    "cluster": {"server": self.instance.server, "certificate-authority-data": _base64(self.ca.crt)},
-                }],
-                "users": [{
-                    "name": pair.name,
-                    "user": {"client-certificate-data": _base64(pair.crt), "client-key-data": _base64(pair.key)},
-                }],
+                "clusters": [{"name": self.instance.name, "cluster": cluster}],
+                "users": [{"name": pair.name, "user": user}],
                 "contexts": [{
                     "name": self.instance.name,
                     "context": {"cluster": self.instance.name, "user": pair.name},
@@ -142,7 +140,9 @@ def write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
     path.touch(mode=0o600)
     path.write_bytes(
         key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.TraditionalOpenSSL,
+            serialization.NoEncryption(),
         )
     )
 

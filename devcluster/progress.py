@@ -1,9 +1,9 @@
 """Progress of long work: one line per step with its elapsed time, live on a terminal, plain lines elsewhere.
 
-    progress = Progress()
-    with progress.step("Kubernetes v1.34.4: build") as step:
-        step.note("compiling")      # shown beside the running step
-        step.result = "140 MB"      # shown once the step is done
+progress = Progress()
+with progress.step("Kubernetes v1.34.4: build") as step:
+step.note("compiling")      # shown beside the running step
+step.result = "140 MB"      # shown once the step is done
 """
 
 from __future__ import annotations

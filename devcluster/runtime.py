@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-import subprocess
 
 from devcluster import api, golang, packages, shell
 from devcluster.errors import DevclusterError
@@ -21,7 +21,9 @@ def programs(progress: Progress) -> Path | None:
     try:
         return golang.build(golang.CONTAINERD, progress)
     except DevclusterError as error:
-        progress.info(f"containerd 2 cannot be built here, Debian's serves instead: {str(error).splitlines()[-1]}")
+        progress.info(
+            f"containerd 2 cannot be built here, Debian's serves instead: {str(error).splitlines()[-1]}"
+        )
         packages.ensure(packages.CONTAINERD, progress)
         return None
 
@@ -63,7 +65,7 @@ def _load(node: Node, archive: Path) -> None:
 
 
 def _mark(node: Node, archive: Path) -> Path:
-    """The file that says that the node has this archive. Another archive under the same name is another one."""
+    """The file that says that the node has this archive; another one under the same name is told apart."""
     status = archive.stat()
     identity = f"{archive.resolve()} {status.st_size} {status.st_mtime_ns}"
     return node.folder / "images" / hashlib.sha256(identity.encode()).hexdigest()[:16]

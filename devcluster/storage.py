@@ -124,13 +124,19 @@ def _deployment() -> Manifest:
                             "name": NAME,
                             "image": IMAGE,
                             "imagePullPolicy": "IfNotPresent",
-                            "command": ["local-path-provisioner", "start", "--config", "/etc/config/config.json"],
+                            "command": [
+                                "local-path-provisioner",
+                                "start",
+                                "--config",
+                                "/etc/config/config.json",
+                            ],
                             "env": [
                                 {
                                     "name": "POD_NAMESPACE",
                                     "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}},
                                 },
                                 {"name": "CONFIG_MOUNT_PATH", "value": "/etc/config/"},
+                                {"name": "SERVICE_ACCOUNT_NAME", "value": NAME},  # of its helper pods
                             ],
                             "volumeMounts": [{"name": "config", "mountPath": "/etc/config/"}],
                         }

@@ -1,4 +1,4 @@
-"""Files and command lines of what every node runs: container runtime, kubelet, kube-proxy, NetworkPolicies."""
+"""Files and command lines of what every node runs: containerd, kubelet, kube-proxy, NetworkPolicies."""
 
 from __future__ import annotations
 
