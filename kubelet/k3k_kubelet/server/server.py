@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
@@ -82,7 +83,10 @@ class KubeletServer:
         if server is None:
 
             async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                await self._connected(node, reader, writer)
+                with contextlib.suppress(
+                    asyncio.CancelledError
+                ):  # by `close`; asyncio's callback trips over it
+                    await self._connected(node, reader, writer)
 
             server = await asyncio.start_server(
                 connected,

@@ -35,6 +35,9 @@ _RETURNED = (*_FORWARDED, b"content-type", b"content-length", b"transfer-encodin
 _TOKEN_PROTOCOL = "base64url.bearer.authorization.k8s.io."  # noqa: S105, how browsers send a token
 
 
+Answer = h11.Response | h11.InformationalResponse
+
+
 @dataclass
 class HostStream:
     """An open request to the host's API server whose answer has begun."""
@@ -42,7 +45,7 @@ class HostStream:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     connection: h11.Connection
-    answer: h11.Response | h11.InformationalResponse
+    answer: Answer
 
     @property
     def code(self) -> int:
@@ -179,21 +182,26 @@ async def _open(endpoint: Endpoint, method: str, target: str, headers: Headers) 
         writer.write((connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b""))
         async with asyncio.timeout(ANSWER_SECONDS):
             await writer.drain()
-            answer = await _next_event(connection, reader)
-            while isinstance(answer, h11.InformationalResponse) and answer.status_code != 101:
-                answer = await _next_event(connection, reader)
+            answer = await _answer(connection, reader)
     except (h11.ProtocolError, OSError, TimeoutError) as error:
         writer.transport.abort()
-        raise HttpError(
-            503, f"the host's API server did not answer: {error or type(error).__name__}"
-        ) from error
+        how = f"did not answer: {error or type(error).__name__}"
+        how = "closed the connection" if reader.at_eof() else how
+        raise HttpError(503, f"the host's API server {how}") from error
     except BaseException:
         writer.transport.abort()
         raise
-    if not isinstance(answer, h11.Response | h11.InformationalResponse):
-        writer.transport.abort()
-        raise HttpError(503, "the host's API server closed the connection")
     return HostStream(reader, writer, connection, answer)
+
+
+async def _answer(connection: h11.Connection, reader: asyncio.StreamReader) -> Answer:
+    """The head of the answer proper, after `100 Continue` and the like."""
+    while True:
+        event = await _next_event(connection, reader)
+        if isinstance(event, h11.Response) or (
+            isinstance(event, h11.InformationalResponse) and event.status_code == 101
+        ):
+            return event
 
 
 async def _next_event(connection: h11.Connection, reader: asyncio.StreamReader) -> object:
