@@ -79,7 +79,12 @@ class HostPath(Document, frozen=True):
     """A part of the nodes' file system that pods may mount."""
 
     path: Annotated[HostPrefix, _about("Absolute path; it and everything below it may be mounted.")]
-    read_only: Annotated[bool, _about("Refuse mounts that are not readOnly.")] = True
+    read_only: Annotated[
+        bool,
+        _about(
+            "Refuse mounts that are not readOnly. Who may write reaches all of the node, by symbolic links."
+        ),
+    ] = True
 
 
 class Toleration(Document, frozen=True):

@@ -8,6 +8,8 @@ from k3k_kubelet.policy import Pods
 from k3k_kubelet.translate import names
 from k3k_kubelet.translate.objects import Cluster, Dropped, ObjectRef, TokenProjection
 
+_MAX_DROPPED = 10
+
 
 @dataclass(slots=True)
 class Context:
@@ -74,5 +76,6 @@ class Context:
         return self.tokens.setdefault((audience, expiration_seconds), made)
 
     def drop(self, path: str, reason: str) -> None:
-        """Note that a field is left out."""
-        self.dropped.append(Dropped(path, reason))
+        """Note that a field is left out. Each note becomes an event: no pod makes many."""
+        if len(self.dropped) < _MAX_DROPPED:
+            self.dropped.append(Dropped(path, reason))

@@ -8,6 +8,16 @@ Object = dict[str, Any]
 """One Kubernetes object or a part of one, as decoded JSON."""
 
 
+_MAX_MESSAGE = 1000
+"""Bytes of a message: an event takes 1024 at most, and a tenant's value may be long."""
+
+
+def _short(message: str) -> str:
+    if len(message.encode()) <= _MAX_MESSAGE:
+        return message
+    return message.encode()[: _MAX_MESSAGE - 3].decode(errors="ignore") + "..."
+
+
 class Refused(Exception):  # noqa: N818 -- an answer to the tenant, not a defect
     """A pod that must not run on the host as it is.
 
@@ -24,7 +34,7 @@ class Refused(Exception):  # noqa: N818 -- an answer to the tenant, not a defect
         self.allowed = allowed
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}" + (f"; {self.allowed}" if self.allowed else "")
+        return _short(f"{self.path}: {self.reason}" + (f"; {self.allowed}" if self.allowed else ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +45,7 @@ class Dropped:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return _short(f"{self.path}: {self.reason}")
 
 
 @dataclass(frozen=True, slots=True)

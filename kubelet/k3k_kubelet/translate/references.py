@@ -47,7 +47,7 @@ def token_projections(pod: Mapping[str, Any]) -> tuple[TokenProjection, ...]:
     for volume in pod["spec"].get("volumes") or ():
         for source in (volume.get("projected") or {}).get("sources") or ():
             token = source.get("serviceAccountToken")
-            if token:
+            if token is not None:
                 request = (token.get("audience", ""), token.get("expirationSeconds", DEFAULT_EXPIRATION))
                 found.setdefault(request, TokenProjection(f"token-{len(found)}", *request))
     return tuple(found.values())

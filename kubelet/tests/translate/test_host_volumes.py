@@ -52,11 +52,31 @@ def test_a_host_path_is_written_only_where_the_policy_says_so(
         kind: [{"name": "c", "image": "x", "volumeMounts": [mount]}],
     }
     if allowed:
-        assert host_spec(pod(spec), allowing(**LOGS))[kind][0]["volumeMounts"] == [mount]
+        deep = {"recursiveReadOnly": "IfPossible"} if path.startswith("/var") else {}
+        assert host_spec(pod(spec), allowing(**LOGS))[kind][0]["volumeMounts"] == [mount | deep]
         return
     with pytest.raises(Refused) as caught:
         to_host(pod(spec), allowing(**LOGS))
     assert caught.value.path == f"spec.{kind}[0].volumeMounts[0].readOnly"
+
+
+@pytest.mark.parametrize(
+    ("own", "on_host"),
+    [("Enabled", "Enabled"), ("IfPossible", "IfPossible"), ("Disabled", "IfPossible"), (None, "IfPossible")],
+)
+def test_what_is_mounted_below_a_host_path_is_not_written_either(own: str | None, on_host: str) -> None:
+    mount = {"name": "v", "mountPath": "/v", "readOnly": True, "recursiveReadOnly": own}
+    spec = {"volumes": [{"name": "v", "hostPath": {"path": "/var/log"}}]}
+    found = host_spec(pod(spec, {"volumeMounts": [mount]}), allowing(**LOGS))
+    assert found["containers"][0]["volumeMounts"][0]["recursiveReadOnly"] == on_host
+
+
+def test_mounts_that_appear_later_below_a_host_path_are_refused() -> None:
+    mount = {"name": "v", "mountPath": "/v", "readOnly": True, "mountPropagation": "HostToContainer"}
+    spec = {"volumes": [{"name": "v", "hostPath": {"path": "/var/log"}}]}
+    with pytest.raises(Refused) as caught:
+        to_host(pod(spec, {"volumeMounts": [mount]}), allowing(**LOGS))
+    assert caught.value.path == "spec.containers[0].volumeMounts[0].mountPropagation"
 
 
 FOREIGN = [

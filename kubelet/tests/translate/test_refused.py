@@ -79,3 +79,15 @@ def test_what_no_policy_allows(spec: dict[str, Any], container: dict[str, Any], 
     with pytest.raises(Refused) as caught:
         to_host(pod(spec, container))
     assert caught.value.path == path
+
+
+def test_a_message_fits_an_event() -> None:
+    with pytest.raises(Refused) as caught:
+        to_host(pod({"runtimeClassName": "ü" * 5000}))
+    assert len(str(caught.value).encode()) <= 1000
+    assert str(caught.value).startswith("spec.runtimeClassName: 'üü")
+
+
+def test_a_pod_does_not_fill_the_tenants_events() -> None:
+    many = [{"key": f"taint-{n}", "operator": "Exists"} for n in range(1000)]
+    assert len(to_host(pod({"tolerations": many})).dropped) == 10

@@ -35,7 +35,7 @@ def image_pull_secret(copy: Object, context: Context, path: str, value: Mapping[
 def token(copy: Object, context: Context, path: str, value: Mapping[str, Any]) -> Object:  # noqa: ARG001
     """A serviceAccountToken projection becomes one of the pod's token Secret."""
     projection = context.token(copy.get("audience", ""), copy.get("expirationSeconds", DEFAULT_EXPIRATION))
-    item = {"key": projection.key, "path": copy["path"]}
+    item = {"key": projection.key, "path": copy.get("path", "")}
     if "user" in copy:
         item["user"] = copy["user"]
     if _single_user(context.pod["spec"]):
@@ -55,6 +55,6 @@ def _single_user(spec: Mapping[str, Any]) -> bool:
     others whatever the volume's defaultMode is.
     """
     general = (spec.get("securityContext") or {}).get("runAsUser")
-    containers = [*(spec.get("initContainers") or ()), *spec["containers"]]
+    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
     users = {(each.get("securityContext") or {}).get("runAsUser", general) for each in containers}
     return len(users) == 1 and None not in users

@@ -22,7 +22,7 @@ def selector(value: Mapping[str, Any]) -> Object:
         made["matchLabels"] = {names.label_key(key): item for key, item in value["matchLabels"].items()}
     if "matchExpressions" in value:
         made["matchExpressions"] = [
-            {**each, "key": names.label_key(each["key"])} for each in value["matchExpressions"]
+            {**each, "key": names.label_key(each.get("key", ""))} for each in value["matchExpressions"]
         ]
     return made
 
@@ -102,10 +102,10 @@ def _namespaces(by_label: Object, path: str) -> list[Object]:
     ]
     made += by_label.get("matchExpressions", [])
     for each in made:
-        if each["key"] != _NAMESPACE_LABEL:
+        if each.get("key") != _NAMESPACE_LABEL:
             raise Refused(
                 path,
-                f"namespaces are chosen by their label {each['key']!r}, which the host does not know",
+                f"namespaces are chosen by their label {each.get('key')!r}, which the host does not know",
                 f"choose them by namespaces, by {_NAMESPACE_LABEL}, or all of them by {{}}",
             )
     return [{**each, "key": identity.NAMESPACE} for each in made]
@@ -113,13 +113,17 @@ def _namespaces(by_label: Object, path: str) -> list[Object]:
 
 def _union(chosen: list[Object], spaces: list[str], path: str) -> Object:
     """The namespaces of a list and of a selector together, as one expression."""
-    if len(chosen) != 1 or chosen[0]["operator"] != "In":
+    if len(chosen) != 1 or chosen[0].get("operator") != "In":
         raise Refused(
             path,
             "a term with namespaces and this namespaceSelector together cannot be told to the host",
             "use one of the two, or two terms",
         )
-    return {"key": identity.NAMESPACE, "operator": "In", "values": sorted({*chosen[0]["values"], *spaces})}
+    return {
+        "key": identity.NAMESPACE,
+        "operator": "In",
+        "values": sorted({*chosen[0].get("values", ()), *spaces}),
+    }
 
 
 def node_selector(spec: Object, context: Context) -> None:

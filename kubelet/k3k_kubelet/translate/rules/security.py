@@ -176,7 +176,7 @@ def covering(path: str, allowed: Sequence[HostPath]) -> HostPath | None:
 
 
 def check_read_only(spec: Object, context: Context) -> None:
-    """Refuse mounts that may write to a host path which the policy allows for reading alone."""
+    """See that host paths for reading alone are not written, what is mounted below them included."""
     limited = set()
     for volume in spec.get("volumes", ()):
         if "hostPath" in volume:
@@ -188,12 +188,19 @@ def check_read_only(spec: Object, context: Context) -> None:
     for kind in ("initContainers", "containers", "ephemeralContainers"):
         for n, container in enumerate(spec.get(kind, ())):
             for m, mount in enumerate(container.get("volumeMounts", ())):
-                if mount.get("name") in limited and mount.get("readOnly") is not True:
-                    raise Refused(
-                        f"spec.{kind}[{n}].volumeMounts[{m}].readOnly",
-                        f"volume {mount.get('name')!r} is a path of the node that may only be read here",
-                        "set it to true",
-                    )
+                if mount.get("name") in limited:
+                    _only_read(mount, f"spec.{kind}[{n}].volumeMounts[{m}]")
+
+
+def _only_read(mount: Object, path: str) -> None:
+    reason = f"volume {mount['name']!r} is a path of the node that may only be read here"
+    if mount.get("readOnly") is not True:
+        raise Refused(f"{path}.readOnly", reason, "set it to true")
+    if mount.get("mountPropagation", "None") != "None":
+        raise Refused(f"{path}.mountPropagation", reason, "leave it out")
+    mount.setdefault("recursiveReadOnly", "IfPossible")
+    if mount["recursiveReadOnly"] == "Disabled":
+        mount["recursiveReadOnly"] = "IfPossible"
 
 
 def pull_always(copy: Object, context: Context, path: str, value: Mapping[str, Any]) -> Object:  # noqa: ARG001
