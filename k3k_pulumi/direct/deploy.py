@@ -23,7 +23,9 @@ from k3k_pulumi.model import VirtualClusterSpec
 from k3k_pulumi.pki import ClusterPki, kubeconfig
 
 PROBE_SECONDS = 0.2  # between two questions to the API server
-PROBE_TIMEOUT = 3.0  # for one answer
+# For the connection and for the answer. A packet sent before the Service's rules are everywhere is lost, and TCP
+# repeats it only after a second.
+PROBE_TIMEOUT = (1.0, 5.0)
 
 
 def deploy(

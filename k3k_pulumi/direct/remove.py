@@ -17,9 +17,9 @@ ANCHORS = f"{MANAGED_BY}={MANAGER},{PREFIX}component=anchor"
 
 # The namespaced kinds that `manifests` and the virtual kubelet make, in the order of their removal: what
 # makes pods, pods, what pods use, and last the NetworkPolicies that confine the pods.
+_WORKLOADS = (("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"))
 _KINDS = (
-    ("apps/v1", "Deployment"),
-    ("apps/v1", "StatefulSet"),
+    *_WORKLOADS,
     ("v1", "Pod"),
     ("v1", "Service"),
     ("v1", "PersistentVolumeClaim"),
@@ -95,18 +95,19 @@ def remove(
     _check_alone(host, name, namespace)
     try:
         with on_step("Stop the virtual kubelet"):
-            kubelets = _of_cluster(host, name, elsewhere, _KINDS[:1])
-            _delete(host, kubelets, propagation="Foreground")
+            kubelets, servers = (_of_cluster(host, name, elsewhere, [kind]) for kind in _WORKLOADS)
+            _delete(host, [*kubelets, *servers], propagation="Foreground")
             _wait_until_gone(host, kubelets, deadline)
         with on_step("Remove the workloads and the control plane"):
-            control_plane = _remove_namespace(host, name, elsewhere)
             if anchor is not None:
                 host.delete(Ref.of(anchor), propagation="Foreground")
             pods = _of_cluster(host, name, namespace, [("v1", "Pod")])
             _delete(host, pods, grace_period=grace_period)
-            _wait_until_gone(host, pods, deadline)
-            workloads = _remove_namespace(host, name, namespace)
-            _wait_until_gone(host, [*workloads, *control_plane], deadline)
+            _wait_until_gone(host, [*pods, *servers], deadline)
+        with on_step("Remove what is left"):
+            # Not before the pods are gone: a namespace may lose its NetworkPolicies before its pods.
+            left = [*_remove_namespace(host, name, namespace), *_remove_namespace(host, name, elsewhere)]
+            _wait_until_gone(host, left, deadline)
     except TimeoutError as error:
         raise DirectError(
             f"virtual cluster {namespace}/{name}: {error} is still there after {timeout:g} s; its finalizers "
