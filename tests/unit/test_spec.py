@@ -113,7 +113,8 @@ K3S_FORMAT = "must be written like v1.34.4+k3s1 (v1.34.4-k3s1 is accepted too) f
         ),
         (
             {"service_cidr": "fd00::/64"},
-            "service_cidr: 'fd00::/64' must have a prefix from /108 to /124, kube-apiserver's limits for IPv6",
+            "service_cidr: 'fd00::/64' must have a prefix from /108 to /124, kube-apiserver's limits for "
+            "IPv6",
         ),
         (
             {"service_cidr": "169.254.0.0/16"},

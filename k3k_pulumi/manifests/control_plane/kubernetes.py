@@ -93,6 +93,9 @@ def _api_server(spec: VirtualClusterSpec) -> dict[str, Any]:
         "service-cluster-ip-range": str(spec.service_cidr),
         # So that any port which the host allocates is valid inside.
         "service-node-port-range": "1-65535",
+        # Open watches and logs would hold a server that is to end for a minute.
+        "shutdown-watch-termination-grace-period": "2s",
+        "shutdown-send-retry-after": "true",
         "profiling": "false",
     }
     resources = spec.resources.server or _SIZES["kube-apiserver"]
