@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -89,28 +89,34 @@ def attributes(method: str, segments: Sequence[str]) -> tuple[str, tuple[str, ..
 class _Cache(Generic[Key, Value]):
     """Values that are forgotten after a time of their own, the oldest ones also when there are too many."""
 
-    def __init__(self, size: int = CACHE_SIZE) -> None:
+    def __init__(self, clock: Callable[[], float], size: int = CACHE_SIZE) -> None:
+        self._clock = clock
         self._size = size
         self._values: dict[Key, tuple[float, Value]] = {}
 
     def get(self, key: Key) -> Value | None:
         until, value = self._values.get(key, (0.0, None))
-        return value if time.monotonic() < until else None
+        return value if self._clock() < until else None
 
     def put(self, key: Key, value: Value, seconds: float) -> None:
         self._values.pop(key, None)
         while len(self._values) >= self._size:
             del self._values[next(iter(self._values))]
-        self._values[key] = (time.monotonic() + seconds, value)
+        self._values[key] = (self._clock() + seconds, value)
 
 
 class Access:
-    """Authentication and authorization by the virtual API server."""
+    """Authentication and authorization by the virtual API server.
 
-    def __init__(self, api: ApiClient) -> None:
+    Args:
+        api: Its client.
+        clock: Seconds, for the age of answers.
+    """
+
+    def __init__(self, api: ApiClient, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._api = api
-        self._tokens: _Cache[bytes, tuple[Identity | None]] = _Cache()
-        self._decisions: _Cache[tuple[Identity, str, str, str], bool] = _Cache()
+        self._tokens: _Cache[bytes, tuple[Identity | None]] = _Cache(clock)
+        self._decisions: _Cache[tuple[Identity, str, str, str], bool] = _Cache(clock)
 
     async def identify(self, certificate: Mapping[str, Any] | None, authorization: str) -> Identity:
         """Who sent a request.

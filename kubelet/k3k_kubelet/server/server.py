@@ -83,9 +83,8 @@ class KubeletServer:
         if server is None:
 
             async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                with contextlib.suppress(
-                    asyncio.CancelledError
-                ):  # by `close`; asyncio's callback trips over it
+                # Only `close` cancels; before Python 3.12 the callback of `start_server` trips over it.
+                with contextlib.suppress(asyncio.CancelledError):
                     await self._connected(node, reader, writer)
 
             server = await asyncio.start_server(
