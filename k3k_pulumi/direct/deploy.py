@@ -23,8 +23,8 @@ from k3k_pulumi.model import VirtualClusterSpec
 from k3k_pulumi.pki import ClusterPki, kubeconfig
 
 PROBE_SECONDS = 0.2  # between two questions to the API server
-# For the connection and for the answer. A packet sent before the Service's rules are everywhere is lost, and TCP
-# repeats it only after a second.
+# For the connection and for the answer. A packet sent before the Service has its rules is lost, and TCP
+# repeats it only after a second or more.
 PROBE_TIMEOUT = (1.0, 5.0)
 
 
