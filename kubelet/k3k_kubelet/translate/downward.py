@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from k3k_kubelet.translate import names
+from k3k_kubelet.translate import identity, names
 from k3k_kubelet.translate.rules.environment import ANNOTATIONS_FILE, LABELS_FILE, SERVICE_ACCOUNT, SUBSCRIPT
 
 _ESCAPES = {
@@ -34,7 +34,8 @@ def annotations(pod: Mapping[str, Any]) -> dict[str, str]:
         if path == "metadata.labels":
             made[LABELS_FILE] = format_map(metadata.get("labels") or {})
         elif path == "metadata.annotations":
-            made[ANNOTATIONS_FILE] = format_map(own)
+            shown = {key: value for key, value in own.items() if key != identity.HOST_POD_UID}
+            made[ANNOTATIONS_FILE] = format_map(shown)
         elif (found := SUBSCRIPT.fullmatch(path)) and found[1] == "annotations" and found[2] in own:
             made[names.annotation_key(found[2])] = own[found[2]]
     return made

@@ -62,6 +62,11 @@ def test_a_map_without_entries_is_an_empty_file() -> None:
     assert (found["k3k-pulumi.io/labels"], found["k3k-pulumi.io/annotations"]) == ("", "")
 
 
+def test_what_we_write_on_the_virtual_pod_is_not_shown() -> None:
+    marked = pod(reading("metadata.annotations"), annotations={"a": "1", "k3k-pulumi.io/host-pod-uid": "x"})
+    assert to_host(marked).manifest["metadata"]["annotations"]["k3k-pulumi.io/annotations"] == 'a="1"'
+
+
 @pytest.mark.parametrize(
     ("text", "quoted"),
     [
