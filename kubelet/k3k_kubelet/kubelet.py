@@ -7,11 +7,12 @@ import gc
 import logging
 from typing import Any
 
-from k3k_kubelet.api import ApiClient, HostEndpoint
+from k3k_kubelet.api import CONFIG_MAPS, ApiClient, HostEndpoint
 from k3k_kubelet.api.client import Object
-from k3k_kubelet.cache import WorkQueue
+from k3k_kubelet.cache import Change, WorkQueue
 from k3k_kubelet.config import Config
 from k3k_kubelet.events import EventRecorder
+from k3k_kubelet.leader import RestartError
 from k3k_kubelet.node import NodeManager
 from k3k_kubelet.node.heartbeat import Heartbeats
 from k3k_kubelet.server import Access, KubeletServer, TlsFiles
@@ -84,6 +85,8 @@ class Kubelet:
         self._pods = PodController(shared, self._nodes, self._configs, self._tokens)
         self._mirror = EventMirror(shared)
         self._working = False
+        self._anchor_replaced = asyncio.Event()
+        stores.host_config[CONFIG_MAPS.plural].subscribe(self._config_map_changed)
 
     def missing(self) -> str:
         """What keeps the kubelet from being ready, `""` for nothing."""
@@ -120,11 +123,22 @@ class Kubelet:
                 group.create_task(self._events.run())
                 group.create_task(self._policy.run(self._pods.add_all))
                 group.create_task(self._patrol())
+                group.create_task(self._end_with_anchor())
                 self._working = True
                 log.info("working", extra={"pods": len(self._shared.stores.virtual_pods)})
         finally:
             await self._server.close()
             await self._heartbeats.close()
+
+    def _config_map_changed(self, change: Change) -> None:
+        entry, anchor = change.new, (self._shared.config.anchor, self._shared.cluster.owner["uid"])
+        if entry is not None and entry.name == anchor[0] and entry.uid != anchor[1]:
+            self._anchor_replaced.set()
+
+    async def _end_with_anchor(self) -> None:
+        """All that we made so far goes with the old anchor; what comes needs the new one as owner."""
+        await self._anchor_replaced.wait()
+        raise RestartError(f"ConfigMap {self._shared.config.anchor} has been made anew")
 
     async def _patrol(self) -> None:
         while True:

@@ -21,7 +21,11 @@ DEADLINE_SECONDS = 10.0
 RETRY_SECONDS = 2.0
 
 
-class LeadershipLostError(Exception):
+class RestartError(Exception):
+    """This process must end and another one begin."""
+
+
+class LeadershipLostError(RestartError):
     """The Lease could not be renewed in time, or somebody else holds it: this process must end."""
 
 

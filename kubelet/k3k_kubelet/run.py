@@ -25,7 +25,7 @@ from k3k_kubelet.api.client import Object
 from k3k_kubelet.config import Config, ConfigError
 from k3k_kubelet.health import Health
 from k3k_kubelet.kubelet import Kubelet
-from k3k_kubelet.leader import Leader, LeadershipLostError
+from k3k_kubelet.leader import Leader, RestartError
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Process:
         self._clients: list[ApiClient] = []
 
     async def run(self) -> int:
-        """Runs until SIGTERM or SIGINT; returns the exit code, 1 when the Lease was lost."""
+        """Runs until SIGTERM or SIGINT; returns the exit code, 1 for a process to be started anew."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -82,7 +82,7 @@ class Process:
         except asyncio.CancelledError:
             return 0
         except BaseExceptionGroup as group:
-            lost, others = group.split(LeadershipLostError)
+            lost, others = group.split(RestartError)
             if lost is None or others is not None:
                 raise
             log.error("stopping", extra={"why": str(lost.exceptions[0])})

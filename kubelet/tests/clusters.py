@@ -1,6 +1,6 @@
 """A virtual cluster and a host, both real API servers, and the kubelet as a process between them.
 
-The host has no nodes: the tests are its scheduler and its kubelets. What nodes do with pods is tested end to end.
+The host has no nodes: the tests are its scheduler and kubelets. What nodes do with pods is tested end to end.
 """
 
 from __future__ import annotations
@@ -69,12 +69,14 @@ def _host_objects() -> list[dict[str, Any]]:
             _object("Role", kubelet, namespace, rules=rules),
             _object("RoleBinding", kubelet, namespace, roleRef=reference, subjects=[subject]),
         ]
+    anchor = _object("ConfigMap", f"{CLUSTER}-anchor", NAMESPACE)
+    anchor["metadata"]["labels"] = {"k3k-pulumi.io/cluster": CLUSTER}
     port = {"name": "node-0", "port": 10250, "targetPort": 10250}
     return [
         *objects,
         _object("ServiceAccount", kubelet, CONTROL_PLANE),
         _object("ServiceAccount", f"{CLUSTER}-workload", NAMESPACE),
-        _object("ConfigMap", f"{CLUSTER}-anchor", NAMESPACE),
+        anchor,
         _object("Service", kubelet, CONTROL_PLANE, spec={"ports": [port]}),
     ]
 

@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
+from k3k_kubelet.api.errors import ApiError
+
 log = logging.getLogger(__name__)
 
 K = TypeVar("K", bound=Hashable)
@@ -30,15 +32,23 @@ class WorkQueue(Generic[K]):
         worker: Does the work.
         concurrency: How many keys at a time.
         first_backoff: Seconds after the first failure of a key, doubled with each one up to a minute.
+        expected: Exceptions that are part of life and are logged without a traceback.
     """
 
     def __init__(
-        self, name: str, worker: Worker[K], *, concurrency: int = 32, first_backoff: float = FIRST_BACKOFF
+        self,
+        name: str,
+        worker: Worker[K],
+        *,
+        concurrency: int = 32,
+        first_backoff: float = FIRST_BACKOFF,
+        expected: tuple[type[Exception], ...] = (ApiError,),
     ) -> None:
         self.name = name
         self._worker = worker
         self._concurrency = concurrency
         self._first_backoff = first_backoff
+        self._expected = expected
         self._waiting: deque[K] = deque()
         self._dirty: set[K] = set()
         self._active: dict[K, asyncio.Task[None]] = {}
@@ -131,7 +141,7 @@ class WorkQueue(Generic[K]):
         count = self._failures[key] = self._failures.get(key, 0) + 1
         pause = min(self._first_backoff * 2 ** min(count - 1, 20), LAST_BACKOFF)
         pause *= random.uniform(0.75, 1.25)  # noqa: S311 - jitter
-        expected = getattr(error, "code", None) is not None
+        expected = isinstance(error, self._expected)
         log.log(
             logging.INFO if expected and count < 4 else logging.WARNING,
             "work failed",

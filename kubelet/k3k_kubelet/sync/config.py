@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from k3k_kubelet.api import CONFIG_MAPS, SECRETS, AlreadyExistsError, InvalidError, NotFoundError
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.cache import Change, Entry, WorkQueue
-from k3k_kubelet.sync.shared import NameTakenError, Shared
+from k3k_kubelet.sync.shared import EXPECTED, NameTakenError, Shared
 from k3k_kubelet.sync.stores import Reference
 from k3k_kubelet.translate import config, identity
 
@@ -30,7 +30,9 @@ class ConfigController:
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
-        self.queue: WorkQueue[Reference] = WorkQueue("config", self.reconcile, concurrency=CONCURRENCY)
+        self.queue: WorkQueue[Reference] = WorkQueue(
+            "config", self.reconcile, concurrency=CONCURRENCY, expected=EXPECTED
+        )
         self._copied: dict[Reference, tuple[str, int, int]] = {}
         """uid and version of the source and version of the copy, when they were made equal last."""
         stores = shared.stores

@@ -74,6 +74,7 @@ class Creation:
         """What the pod mounts goes first: the host's kubelet waits long before it looks a second time."""
         references = [Reference(CONFIG_MAPS.plural, ref.namespace, ref.name) for ref in wanted.config_maps]
         references += [Reference(SECRETS.plural, ref.namespace, ref.name) for ref in wanted.secrets]
+        self._shared.check_anchor()
         await self._configs.ensure(references)
         await self._tokens.ensure(pod)
         host, namespace = self._shared.host, self._shared.cluster.namespace

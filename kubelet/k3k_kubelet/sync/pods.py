@@ -16,7 +16,7 @@ from k3k_kubelet.cache.store import Key
 from k3k_kubelet.node import NodeManager
 from k3k_kubelet.sync.config import ConfigController
 from k3k_kubelet.sync.creation import Creation
-from k3k_kubelet.sync.shared import HOST_POD_UID, Shared
+from k3k_kubelet.sync.shared import EXPECTED, HOST_POD_UID, Shared
 from k3k_kubelet.sync.status import StatusWriter, lost
 from k3k_kubelet.sync.stores import is_terminal, node_of
 from k3k_kubelet.sync.tokens import TokenController
@@ -50,7 +50,9 @@ class PodController:
         self._creation = Creation(shared, configs, tokens, self._status)
         self._gone: dict[str, Object] = {}
         """uid of a virtual pod -> last state of its copy, which the host has deleted."""
-        self.queue: WorkQueue[Key] = WorkQueue("pods", self.reconcile, concurrency=CONCURRENCY)
+        self.queue: WorkQueue[Key] = WorkQueue(
+            "pods", self.reconcile, concurrency=CONCURRENCY, expected=EXPECTED
+        )
         shared.stores.virtual_pods.subscribe(self._virtual_changed)
         shared.stores.host_pods.subscribe(self._host_changed)
 
@@ -92,6 +94,7 @@ class PodController:
             await self._finish(pod)
             return None
         if is_terminal(pod):
+            self._gone.pop(metadata["uid"], None)
             return None
         if _had_copy(pod):
             return await self._copy_vanished(pod)
@@ -131,8 +134,8 @@ class PodController:
     async def _bind(self, pod: Object, host: Object) -> float | None:
         """Binds the virtual pod to the Node of its host node's name, as a scheduler does.
 
-        The bound pod brings the next round. A conflict says that it is bound or replaced already, and that the
-        watch is behind.
+        The bound pod brings the next round. A conflict says that it is bound or replaced already: the watch
+        is behind.
         """
         metadata, node = pod["metadata"], node_of(host)
         binding = {

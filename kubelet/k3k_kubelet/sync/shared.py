@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from k3k_kubelet.api import ApiClient
+from k3k_kubelet.api import CONFIG_MAPS, ApiClient, ApiError
 from k3k_kubelet.cache import Entry
 from k3k_kubelet.config import Config
 from k3k_kubelet.events import EventRecorder
@@ -27,6 +27,14 @@ class NameTakenError(Exception):
         self.owner = owner
         whose = f"{owner.cluster}: {owner.namespace}/{owner.name}" if owner else "nobody we know"
         super().__init__(f"{kind} {name} on the host exists and belongs to {whose}; it is left alone")
+
+
+class AnchorGoneError(Exception):
+    """The owner of all we make is gone: the cluster is being removed, and what is new would go at once."""
+
+
+EXPECTED = (ApiError, NameTakenError, AnchorGoneError)
+"""Failures that the world is to blame for, not the kubelet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,18 @@ class Shared:
     def host_name(self, namespace: str, name: str) -> str:
         """Name on the host of a virtual object."""
         return names.host_name(self.cluster.name, namespace, name)
+
+    def check_anchor(self) -> None:
+        """Call it before anything is made on the host.
+
+        Raises:
+            AnchorGoneError: The owner of it would not be there.
+        """
+        anchor = self.stores.host_config[CONFIG_MAPS.plural].get(self.cluster.namespace, self.config.anchor)
+        if anchor is None or anchor.uid != self.cluster.owner["uid"]:
+            raise AnchorGoneError(
+                f"ConfigMap {self.config.anchor} of namespace {self.cluster.namespace} is gone"
+            )
 
     def host_pod(self, namespace: str, name: str) -> Entry | None:
         """The host pod of that virtual name, whichever incarnation; None if its annotations say otherwise."""

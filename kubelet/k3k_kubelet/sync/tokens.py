@@ -12,7 +12,7 @@ from k3k_kubelet.api import SECRETS, SERVICE_ACCOUNTS, AlreadyExistsError, NotFo
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.cache import Entry, WorkQueue
 from k3k_kubelet.cache.store import Key
-from k3k_kubelet.sync.shared import NameTakenError, Shared
+from k3k_kubelet.sync.shared import EXPECTED, NameTakenError, Shared
 from k3k_kubelet.sync.stores import is_terminal
 from k3k_kubelet.translate import TokenProjection, identity, names, token
 from k3k_kubelet.translate import pod as translate_pod
@@ -52,7 +52,9 @@ class TokenController:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
         self._locks: dict[Key, asyncio.Lock] = {}
-        self.queue: WorkQueue[Key] = WorkQueue("tokens", self.reconcile, concurrency=CONCURRENCY)
+        self.queue: WorkQueue[Key] = WorkQueue(
+            "tokens", self.reconcile, concurrency=CONCURRENCY, expected=EXPECTED
+        )
         shared.stores.host_config[SECRETS.plural].subscribe(lambda change: self._add(change.entry))
 
     def add_all(self) -> None:
