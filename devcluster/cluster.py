@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from devcluster import cgroups, config, golang, images, network, packages, runtime, storage, sysctl
+from devcluster import archives, cgroups, config, golang, images, network, packages, runtime, storage, sysctl
 from devcluster.api import Api, Manifest, wait
 from devcluster.config import Instance
 from devcluster.errors import DevclusterError
@@ -46,7 +46,7 @@ class Cluster:
         packages.ensure(packages.NODE, progress)
         binaries = golang.build(golang.KUBE, progress)
         containerd = runtime.programs(progress)
-        archives = [*images.built(progress), *images.extra()]
+        loaded = [*images.built(progress), *archives.extra()]
         _link_kubectl(binaries)
         sysctl.raise_limits(ipv6=self.instance.ipv6)
         self.instance.save()
@@ -61,9 +61,9 @@ class Cluster:
             self._tell_about_newer(binaries, containerd, progress)
         network.up_routes(self.instance)
         self._write_kubeconfig()
-        self._await(progress, archives)
+        self._await(progress, loaded)
 
-    def _await(self, progress: Progress, archives: list[Path]) -> None:
+    def _await(self, progress: Progress, loaded: list[Path]) -> None:
         api = self.api()
         with progress.step("API server") as step:
             wait("the API server", api.ready, API_WITHIN, self._log_of("kube-apiserver", self.nodes[0]))
@@ -72,7 +72,7 @@ class Cluster:
         with progress.step("Images") as step:
             for node in self.nodes:
                 runtime.wait(node)
-            loads = runtime.load(self.nodes, archives)
+            loads = runtime.load(self.nodes, loaded)
             step.result = f"{loads} loaded" if loads else "all there"
         with progress.step("Nodes ready") as step:
             wait(

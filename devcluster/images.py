@@ -68,12 +68,6 @@ def make(recipe: Recipe, progress: Progress) -> Path:
     return recipe.archive
 
 
-def extra() -> list[Path]:
-    """Archives the user has put into `K3K_EXTRA_IMAGES` (default: `images/` in the cache)."""
-    folder = Path(os.environ.get("K3K_EXTRA_IMAGES") or config.cache() / "images")
-    return sorted(folder.glob("*.tar"))
-
-
 def _recipes(progress: Progress) -> list[Recipe]:
     kube = golang.build(golang.KUBE, progress)
     local_path = golang.build(golang.LOCAL_PATH, progress)

@@ -3,57 +3,19 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import shutil
-import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-
-def cache() -> Path:
-    """The project's cache folder: programs and images that the dev cluster built or downloaded."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "k3k-pulumi"
-
-
-def _image_folder() -> Path:
-    """Where image archives for the dev cluster are put beside those it makes itself."""
-    return Path(os.environ.get("K3K_EXTRA_IMAGES") or cache() / "images")
-
-
-def _references(archive: Path) -> Iterator[str]:
-    """Image references in an archive of `docker save` or of the OCI layout."""
-    with tarfile.open(archive) as tar:
-        for member in ("manifest.json", "index.json"):
-            try:
-                stream = tar.extractfile(member)
-            except KeyError:
-                continue
-            document = json.load(stream) if stream else []
-            for entry in document if isinstance(document, list) else document.get("manifests", []):
-                yield from entry.get("RepoTags") or []
-                annotations = entry.get("annotations", {})
-                for key in ("io.containerd.image.name", "org.opencontainers.image.ref.name"):
-                    if key in annotations:
-                        yield annotations[key]
-
-
-def image_references() -> set[str]:
-    """References of all images in the folder of extra image archives; no file that is not one counts."""
-    references: set[str] = set()
-    for archive in sorted(_image_folder().glob("*.tar*")):
-        try:
-            references.update(_references(archive))
-        except (tarfile.TarError, ValueError):
-            continue
-    return references
+from devcluster import archives
 
 
 def _no_k3s_image() -> str | None:
-    if any("rancher/k3s:" in reference for reference in image_references()):
+    if archives.k3s_versions():
         return None
-    return f"no archive of the image rancher/k3s in {_image_folder()} (K3K_EXTRA_IMAGES)"
+    return f"no archive of the image rancher/k3s in {archives.folder()} (K3K_EXTRA_IMAGES)"
 
 
 def _no_engine() -> str | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tests.parts import cache
+from devcluster.config import cache
 
 
 class KubectlError(AssertionError):
