@@ -57,6 +57,11 @@ egress: [{}]`)))
 		`map egress-ip { type ipv4_addr : verdict elements = { 10.244.1.10 : goto egress-*, 10.244.1.11 : return, 10.244.1.20 : return } }`,
 		`set self-ip6 { type ipv6_addr . ipv6_addr elements = { fd00:1::10 . fd00:1::10 } }`,
 		`chain egress-* { return comment "team/web" drop }`,
+		// An address that is not known gets nothing, in both directions and on its way to the node.
+		`chain egress { ip saddr vmap @egress-ip ip6 saddr vmap @egress-ip6 drop }`,
+		`chain ingress { ip daddr vmap @ingress-ip ip6 daddr vmap @ingress-ip6 drop }`,
+		`iifname "veth*" jump egress } chain forward {`,
+		`iifname "veth*" jump egress oifname "veth*" jump ingress }`,
 		`chain ingress-* { ` +
 			`ip saddr @pods-* ip daddr . tcp dport @port-* return comment "team/web" ` +
 			`ip saddr @pods-* meta l4proto sctp return comment "team/web" ` +
