@@ -6,7 +6,7 @@ from typing import Any
 
 from k3k_kubelet.policy import Pods
 from k3k_kubelet.translate import names
-from k3k_kubelet.translate.objects import Cluster, Dropped, ObjectRef, TokenProjection
+from k3k_kubelet.translate.objects import Cluster, Dropped, ObjectRef, Refused, TokenProjection
 
 _MAX_DROPPED = 10
 
@@ -59,8 +59,16 @@ class Context:
         """Host name of an object in the pod's namespace."""
         return names.host_name(self.cluster.name, self.namespace, name)
 
-    def use(self, used: dict[str, bool], name: str, *, optional: bool) -> str:
-        """Note that the pod uses an object of its namespace; gives the name of the copy."""
+    def use(self, used: dict[str, bool], name: str, path: str, *, optional: bool) -> str:
+        """Note that the pod uses an object of its namespace; gives the name of the copy.
+
+        Raises:
+            Refused: no object can have that name.
+        """
+        if not names.is_name(name):
+            raise Refused(
+                path, f"{name!r} is not a name that an object can have", "name one of this namespace"
+            )
         used[name] = optional and used.get(name, True)
         return self.host_name(name)
 

@@ -6,6 +6,7 @@ annotations (see `identity`).
 
 import base64
 import hashlib
+import re
 from functools import lru_cache
 
 DOMAIN = "k3k-pulumi.io"
@@ -47,6 +48,17 @@ def token_secret_name(cluster: str, namespace: str, pod: str, uid: str) -> str:
     The slash keeps it apart from the copy of any Secret of the tenant: no name in Kubernetes has one.
     """
     return _compose(pod, namespace, _digest(cluster, namespace, f"{pod}/token/{uid}"))
+
+
+def is_name(name: str) -> bool:
+    """Whether an object can have this name (DNS-1123 subdomain).
+
+    Kubernetes does not check the names in a pod's volumes and imagePullSecrets: `../x` stands there as well.
+    """
+    return len(name) <= _MAX_PREFIX and _SUBDOMAIN.fullmatch(name) is not None
+
+
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
 def _digest(*parts: str) -> str:

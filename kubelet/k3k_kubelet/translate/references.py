@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+from k3k_kubelet.translate.names import is_name
 from k3k_kubelet.translate.objects import References, TokenProjection
 from k3k_kubelet.translate.rules.references import DEFAULT_EXPIRATION
 
 
 def references(pod: Mapping[str, Any]) -> References:
-    """Names inside of what a pod refers to, in its own namespace; also for pods that translation refuses."""
+    """Names inside of what a pod refers to, in its own namespace; also for pods that translation refuses.
+
+    What no object can be called (`../x`) is left out: translation refuses such a pod.
+    """
     spec = pod.get("spec") or {}
     config_maps: set[str] = set()
     secrets: set[str] = set()
@@ -29,16 +33,16 @@ def references(pod: Mapping[str, Any]) -> References:
         _add(secrets, volume.get("secret"), "secretName")
         _add(claims, volume.get("persistentVolumeClaim"), "claimName")
         if volume.get("ephemeral"):
-            claims.add(f"{pod['metadata']['name']}-{volume['name']}")
+            _add(claims, {"name": f"{pod['metadata']['name']}-{volume['name']}"})
         for source in (volume.get("projected") or {}).get("sources") or ():
             _add(config_maps, source.get("configMap"))
             _add(secrets, source.get("secret"))
     return References(frozenset(config_maps), frozenset(secrets), frozenset(claims))
 
 
-def _add(names: set[str], reference: Mapping[str, Any] | None, key: str = "name") -> None:
-    if reference and reference.get(key):
-        names.add(reference[key])
+def _add(found: set[str], reference: Mapping[str, Any] | None, key: str = "name") -> None:
+    if reference and is_name(reference.get(key) or ""):
+        found.add(reference[key])
 
 
 def token_projections(pod: Mapping[str, Any]) -> tuple[TokenProjection, ...]:

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from k3k_kubelet.translate import Refused, names
+from k3k_kubelet.translate import References, Refused, names
 from k3k_kubelet.translate import pod as pods
 from kubernetes import client
 
@@ -184,6 +184,30 @@ def test_a_name_that_looks_like_a_host_name_is_translated_once_more() -> None:
     found = {each.host_name for each in made.secrets} | {made.manifest["metadata"]["name"]}
     assert not found & {FOREIGN_SECRET, own}
     assert all(len(name) <= 63 for name in found)
+
+
+WRONG_NAMES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    (volume(secret={"secretName": "../x"}), {}, "spec.volumes[0].secret.secretName"),
+    (volume(configMap={"name": ".."}), {}, "spec.volumes[0].configMap.name"),
+    (
+        volume(projected={"sources": [{"secret": {"name": "a/b"}}]}),
+        {},
+        "spec.volumes[0].projected.sources[0].secret.name",
+    ),
+    ({"imagePullSecrets": [{"name": "db/token/1"}]}, {}, "spec.imagePullSecrets[0].name"),
+    ({}, {"envFrom": [{"secretRef": {"name": "A"}}]}, "spec.containers[0].envFrom[0].secretRef.name"),
+]
+
+
+@pytest.mark.parametrize(("spec", "container", "path"), WRONG_NAMES, ids=[case[2] for case in WRONG_NAMES])
+def test_a_name_that_no_object_can_have_becomes_no_request(
+    spec: dict[str, Any], container: dict[str, Any], path: str
+) -> None:
+    tried = pod(spec, container)
+    with pytest.raises(Refused) as caught:
+        to_host(tried)
+    assert caught.value.path == path
+    assert pods.references(tried) == References(frozenset(), frozenset(), frozenset())
 
 
 def test_a_pod_can_have_as_much_as_the_api_takes() -> None:

@@ -89,6 +89,31 @@ def test_the_token_secret_of_a_pod_is_no_copy_of_a_secret_and_another_for_each_p
 
 
 @pytest.mark.parametrize(
+    ("name", "valid"),
+    [
+        ("a", True),
+        ("kube-root-ca.crt", True),
+        ("0-9.a", True),
+        ("x" * 253, True),
+        ("x" * 254, False),
+        ("", False),
+        ("..", False),
+        ("a/b", False),
+        ("../secrets/b", False),
+        ("a..b", False),
+        ("-a", False),
+        ("a.", False),
+        ("A", False),
+        ("a\n", False),
+        ("a\0b", False),
+        ("ü", False),
+    ],
+)
+def test_names_that_objects_can_have(name: str, valid: bool) -> None:
+    assert names.is_name(name) is valid
+
+
+@pytest.mark.parametrize(
     ("key", "on_host"),
     [
         ("app", "labels.k3k-pulumi.io/app"),

@@ -9,19 +9,19 @@ from k3k_kubelet.translate.objects import Object
 from k3k_kubelet.translate.schema import OMIT
 
 
-def config_map(name: str, context: Context, path: str, parent: Mapping[str, Any]) -> str:  # noqa: ARG001
+def config_map(name: str, context: Context, path: str, parent: Mapping[str, Any]) -> str:
     """The copy of a ConfigMap."""
-    return context.use(context.config_maps, name, optional=parent.get("optional") is True)
+    return context.use(context.config_maps, name, path, optional=parent.get("optional") is True)
 
 
-def secret(name: str, context: Context, path: str, parent: Mapping[str, Any]) -> str:  # noqa: ARG001
+def secret(name: str, context: Context, path: str, parent: Mapping[str, Any]) -> str:
     """The copy of a Secret."""
-    return context.use(context.secrets, name, optional=parent.get("optional") is True)
+    return context.use(context.secrets, name, path, optional=parent.get("optional") is True)
 
 
 def claim(name: str, context: Context, path: str, parent: Mapping[str, Any]) -> str:  # noqa: ARG001
     """The copy of a PersistentVolumeClaim."""
-    return context.use(context.claims, name, optional=False)
+    return context.use(context.claims, name, path, optional=False)
 
 
 def image_pull_secret(copy: Object, context: Context, path: str, value: Mapping[str, Any]) -> Any:  # noqa: ARG001
@@ -29,7 +29,7 @@ def image_pull_secret(copy: Object, context: Context, path: str, value: Mapping[
     name = copy.get("name")
     if not name:
         return OMIT
-    return {"name": context.use(context.secrets, name, optional=True)}
+    return {"name": context.use(context.secrets, name, f"{path}.name", optional=True)}
 
 
 def token(copy: Object, context: Context, path: str, value: Mapping[str, Any]) -> Object:  # noqa: ARG001

@@ -12,7 +12,7 @@ def volume(copy: Object, context: Context, path: str, value: Mapping[str, Any]) 
     """A generic ephemeral volume is the claim that the virtual cluster makes for it, `<pod>-<volume>`."""
     if "ephemeral" in copy:
         del copy["ephemeral"]
-        claim = context.use(context.claims, f"{context.name}-{copy['name']}", optional=False)
+        claim = context.use(context.claims, f"{context.name}-{copy['name']}", path, optional=False)
         copy["persistentVolumeClaim"] = {"claimName": claim}
     if len(copy) < 2:
         raise Refused(path, "the volume has no source", "name one, emptyDir for instance")
