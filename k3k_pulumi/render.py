@@ -9,7 +9,6 @@ import yaml
 
 from k3k_pulumi.manifests import Manifest
 
-
 _AMBIGUOUS = re.compile(r"[yYnN]|[-+.]*[0-9].*")
 """Texts that PyYAML leaves bare and other readers, kubectl among them, take for a boolean or a number."""
 

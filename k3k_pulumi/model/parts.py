@@ -193,8 +193,8 @@ class Expose(Part):
         problems = []
         if value == "ClusterIP" and info.data.get("node_port") is not None:
             problems.append(
-                f"expose.node_port: {info.data['node_port']} has no use with the type ClusterIP: leave it out, "
-                "or set expose.type to NodePort or LoadBalancer"
+                f"expose.node_port: {info.data['node_port']} has no use with the type ClusterIP: leave it "
+                "out, or set expose.type to NodePort or LoadBalancer"
             )
         if value == "NodePort" and info.data.get("host", "") is None:
             problems.append(

@@ -57,7 +57,7 @@ def kubernetes(spec: VirtualClusterSpec) -> dict[str, Any]:
                 "etcd",
                 ["server", "client"],
                 dns_names=["localhost"],
-                ip_addresses=["127.0.0.1", "::1"],
+                ip_addresses=["127.0.0.1"],
             ),
             _certificate(
                 "controller-manager",
@@ -137,7 +137,7 @@ def serving_names(spec: VirtualClusterSpec, api_address: str) -> tuple[list[str]
     dns_names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
     dns_names.append(f"kubernetes.default.svc.{spec.cluster_domain}")
     dns_names += [api, f"{api}.{namespace}", f"{api}.{namespace}.svc"]
-    ip_addresses = ["127.0.0.1", "::1", str(spec.service_cidr[1]), api_address]
+    ip_addresses = ["127.0.0.1", str(spec.service_cidr[1]), api_address]
     host = spec.expose.host
     if host is not None:
         (ip_addresses if networks.is_address(host) else dns_names).append(host)

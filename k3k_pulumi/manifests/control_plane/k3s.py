@@ -129,7 +129,7 @@ def _container(spec: VirtualClusterSpec, pki: ClusterPki[Value]) -> dict[str, An
     return {
         "name": "k3s",
         "image": spec.server_image,
-        "command": ["k3s"],
+        "command": ["/bin/k3s"],
         "args": [
             "server",
             f"--config={_CONFIG}/config.yaml",
