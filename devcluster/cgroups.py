@@ -74,7 +74,7 @@ def _make_v2(root: Path, instance: str, node: str) -> None:
                     raise
                 raise DevclusterError(
                     f"the cgroup {folder} has processes of its own, so its controller {controller!r} cannot "
-                    "be handed on (a container without a cgroup namespace?); move them into a child first, e.g. "
+                    "be handed on (a container without a cgroup namespace?); move them to a child, e.g. "
                     f"`mkdir {folder}/init; xargs -rn1 < {folder}/cgroup.procs > {folder}/init/cgroup.procs`"
                 ) from error
     for leaf in ("system", "pods"):

@@ -5,19 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from devcluster import audit
 from devcluster.config import Instance
 from devcluster.pki import Pair, Pki
 
 KUBERNETES = "/var/lib/kubernetes"  # inside a node: keys, kubeconfigs, configuration
 AUDIT_LOG = "/var/log/kubernetes/audit.log"
 
-# Who did what to which object, for every request but the watch bookmarks' noise; no bodies.
-AUDIT_POLICY = {
-    "apiVersion": "audit.k8s.io/v1",
-    "kind": "Policy",
-    "omitStages": ["RequestReceived"],
-    "rules": [{"level": "Metadata"}],
-}
 # Without credentials nothing but health: the API server's defaults would show more, RBAC permitting.
 AUTHENTICATION = {
     "apiVersion": "apiserver.config.k8s.io/v1beta1",
@@ -29,11 +23,6 @@ AUTHENTICATION = {
 }
 
 
-def audit_log(instance: Instance) -> Path:
-    """The audit log as the machine sees it; older parts lie beside it."""
-    return instance.node_folder("node-1") / AUDIT_LOG.removeprefix("/")
-
-
 def write(instance: Instance, keys: Pki, folder: Path) -> None:
     """Writes what the control plane reads.
 
@@ -42,7 +31,7 @@ def write(instance: Instance, keys: Pki, folder: Path) -> None:
         keys: Its keys.
         folder: `KUBERNETES` as the machine sees it.
     """
-    (folder / "audit-policy.yaml").write_text(json.dumps(AUDIT_POLICY))
+    (folder / "audit-policy.yaml").write_text(json.dumps(audit.POLICY))
     (folder / "authentication.yaml").write_text(json.dumps(AUTHENTICATION))
     addresses = [str(family.node(1)) for family in instance.families]
     addresses += [str(family.service_api) for family in instance.families]

@@ -94,6 +94,8 @@ CONTAINERD = Module(
     ("tool",),
     {"github.com/containerd/containerd/v2/version.Version": "v2.4.2"},
 )
+KUBECTL = Module("kubectl", HERE / "kube", ("k8s.io/kubernetes/cmd/kubectl",), _kubernetes_version())
+KIND = Module("kind", HERE / "tools/kind", ("tool",))
 LOCAL_PATH = Module(
     "local-path-provisioner", HERE / "tools/local-path-provisioner", ("tool",), {"main.VERSION": "v0.0.30"}
 )

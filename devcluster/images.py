@@ -8,7 +8,7 @@ dropped it cannot be executed; the others have none and no USER, as their distro
 from __future__ import annotations
 
 import hashlib
-import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,30 +100,32 @@ def _base() -> list[oci.Entry]:
     ]
 
 
-def _archive(path: Path, reference: str, entries: list[oci.Entry], settings: oci.Config) -> None:
-    layer = path.with_suffix(f".layer.{os.getpid()}")
-    try:
-        oci.write_archive(path, reference, settings, [oci.write_layer(entries, layer)])
-    finally:
-        layer.unlink(missing_ok=True)
+def _archive(path: Path, reference: str, layers: list[list[oci.Entry]], settings: oci.Config) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".layers-") as folder:
+        written = [oci.write_layer(each, Path(folder, str(number))) for number, each in enumerate(layers)]
+        oci.write_archive(path, reference, settings, written)
 
 
 def _program(path: Path, reference: str, program: Path, inside: str, *, user: str = "") -> None:
     entries = [*_base(), oci.Entry(inside, program)]
     settings = oci.Config(entrypoint=[f"/{inside}"], user=user, environment={"PATH": SYSTEM_PATH})
-    _archive(path, reference, entries, settings)
+    _archive(path, reference, [entries], settings)
 
 
 def _component(reference: str, program: Path) -> Callable[[Path], None]:
     """A component of the multi-call binary, which goes by the name it is called with."""
     name = reference.rpartition("/")[2].partition(":")[0]
-    capabilities = frozenset({oci.CAP_NET_BIND_SERVICE}) if name == "kube-apiserver" else frozenset[int]()
-
-    def write(path: Path) -> None:
-        entries = [*_base(), oci.Entry(f"usr/local/bin/{name}", program, capabilities=capabilities)]
-        _archive(path, reference, entries, oci.Config(environment={"PATH": SYSTEM_PATH}))
-
-    return write
+    inside = f"usr/local/bin/{name}"
+    # The program is a layer of its own: the same bytes in every image but kube-apiserver's, so that nodes
+    # unpack and keep it once.
+    if name == "kube-apiserver":
+        capable = frozenset({oci.CAP_NET_BIND_SERVICE})
+        layers = [[oci.Entry(inside, program, capabilities=capable)], _base()]
+    else:
+        layers = [[oci.Entry("usr/local/bin/kube", program)], [*_base(), oci.Entry(inside, link="kube")]]
+    settings = oci.Config(environment={"PATH": SYSTEM_PATH})
+    return lambda path: _archive(path, reference, layers, settings)
 
 
 def _userland() -> list[oci.Entry]:
@@ -153,20 +155,15 @@ def _userland() -> list[oci.Entry]:
 
 
 def _busybox(path: Path) -> None:
-    _archive(path, BUSYBOX, _userland(), oci.Config(command=["sh"], environment={"PATH": SYSTEM_PATH}))
+    _archive(path, BUSYBOX, [_userland()], oci.Config(command=["sh"], environment={"PATH": SYSTEM_PATH}))
 
 
 def _agnhost(program: Path) -> Callable[[Path], None]:
     """kubernetes/test/images/agnhost: the project's own program for network tests, beside a shell."""
 
     def write(path: Path) -> None:
-        entries = [
-            *_userland(),
-            oci.Entry("agnhost", program),
-            oci.Entry("agnhost-2", link="agnhost"),
-            oci.Entry("uploads"),
-        ]
+        own = [oci.Entry("agnhost", program), oci.Entry("agnhost-2", link="agnhost"), oci.Entry("uploads")]
         settings = oci.Config(entrypoint=["/agnhost"], command=["pause"], environment={"PATH": SYSTEM_PATH})
-        _archive(path, AGNHOST, entries, settings)
+        _archive(path, AGNHOST, [_userland(), own], settings)
 
     return write

@@ -1,18 +1,27 @@
-"""Bringing an instance up and down."""
+"""A host cluster made from parts: processes of this machine, without Docker, kind or an image registry."""
 
 from __future__ import annotations
 
 import shutil
-import zlib
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from devcluster import archives, cgroups, config, golang, images, network, packages, runtime, storage, sysctl
+from devcluster import (
+    archives,
+    cgroups,
+    control_plane,
+    golang,
+    images,
+    kubectl,
+    network,
+    packages,
+    runtime,
+    storage,
+    sysctl,
+)
 from devcluster.api import Api, Manifest, wait
 from devcluster.config import Instance
-from devcluster.errors import DevclusterError
-from devcluster.locks import locked
+from devcluster.host import Status
 from devcluster.node import Node
 from devcluster.pki import Pki
 from devcluster.progress import Progress
@@ -23,7 +32,7 @@ STORAGE_WITHIN = 60.0
 POLICY_READER = "devcluster:network-policy"
 
 
-class Cluster:
+class Parts:
     """An instance made from parts."""
 
     def __init__(self, instance: Instance) -> None:
@@ -41,13 +50,13 @@ class Cluster:
         admin = keys.issue("admin", "devcluster-admin", organizations=["system:masters"])
         return Api(self.instance.server, keys.ca.crt, admin)
 
-    def up(self, progress: Progress, *, restart: bool = False) -> None:
+    def up(self, progress: Progress, *, restart: bool) -> None:
         """Makes, completes or repairs the instance; returns when it is ready for work."""
         packages.ensure(packages.NODE, progress)
         binaries = golang.build(golang.KUBE, progress)
         containerd = runtime.programs(progress)
         loaded = [*images.built(progress), *archives.extra()]
-        _link_kubectl(binaries)
+        kubectl.link(binaries / "kubectl")
         sysctl.raise_limits(ipv6=self.instance.ipv6)
         self.instance.save()
         network.up_machine(self.instance)
@@ -142,66 +151,35 @@ class Cluster:
             shutil.rmtree(self.instance.folder)
         sysctl.restore()
 
+    def load(self, files: Sequence[Path]) -> None:
+        """Loads image archives into every node."""
+        runtime.load(self.nodes, list(files))
 
-def place(name: str, nodes: int, *, ipv6: bool) -> Instance:
-    """A new instance in a slot whose names and ranges nothing on the machine uses."""
-    taken = {each.slot for each in config.instances()}
-    first = 0 if name == "dev" else zlib.crc32(name.encode()) % (config.SLOTS - 1) + 1
-    reasons = []
-    for slot in (*range(first, config.SLOTS), *range(first)):
-        if slot in taken:
-            continue
-        instance = Instance(name, slot, nodes, ipv6)
-        reason = network.taken(instance)
-        if reason is None:
-            return instance
-        reasons.append(f"slot {slot}: {reason}")
-    raise DevclusterError(
-        f"no room for another dev cluster: {len(taken)} of {config.SLOTS} slots have one; "
-        f"the rest is in use: {reasons}"
-    )
+    def audit_log(self) -> Path:
+        """The API server's audit log as the machine sees it; older parts lie beside it."""
+        return self.nodes[0].folder / control_plane.AUDIT_LOG.removeprefix("/")
 
-
-def up(
-    name: str, nodes: int | None, progress: Progress, *, ipv6: bool = False, restart: bool = False
-) -> Instance:
-    """Brings the instance of that name up, a new one or the one there is."""
-    with locked(f"instance-{name}"):
-        with locked("slots"):
-            instance = config.load(name)
-            if instance is None:
-                packages.ensure(packages.NODE, progress)
-                instance = place(name, nodes or 2, ipv6=ipv6)
-                instance.save()
-        if ipv6 and not instance.ipv6:
-            raise DevclusterError(f"--ipv6: {name!r} is up with IPv4 alone; take it down first")
-        if nodes and nodes < instance.nodes:
-            raise DevclusterError(
-                f"--nodes: {name!r} has {instance.nodes} nodes; take it down first to have {nodes}"
-            )
-        instance = replace(instance, nodes=nodes or instance.nodes)
-        Cluster(instance).up(progress, restart=restart)
-        return instance
-
-
-def down(name: str, progress: Progress) -> None:
-    """Removes the instance of that name, if there is one."""
-    with locked(f"instance-{name}"):
-        instance = config.load(name)
-        if instance is None:
-            progress.info(f"there is no dev cluster {name!r}")
-            return
-        Cluster(instance).down(progress)
-
-
-def _link_kubectl(binaries: Path) -> None:
-    link = config.cache() / "bin/kubectl"
-    target = Path(binaries.name, "kubectl")
-    if not link.is_symlink() or link.readlink() != target:
-        fresh = link.with_name(".kubectl")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(target)
-        fresh.replace(link)
+    def status(self) -> Status:
+        """What the processes and the API server say."""
+        api = self.api()
+        found = api.get("/api/v1/nodes")["items"] if api.ready() else []
+        by_name = {node["metadata"]["name"]: node for node in found}
+        lines = [
+            ("host", "processes of this machine, each node in namespaces of its own"),
+            ("API server", self.instance.server if found else f"{self.instance.server} does not answer"),
+        ]
+        lines += [(node.name, _node_line(node, by_name.get(node.name))) for node in self.nodes]
+        for family in self.instance.families:
+            lines.append((f"IPv{family.pods.version}", f"pods {family.pods}, ClusterIPs {family.services}"))
+        clients = " and ".join(str(family.client) for family in self.instance.families)
+        lines += [
+            ("this machine", f"reaches pods and ClusterIPs through node-1; they see it as {clients}"),
+            ("kubeconfig", str(self.instance.kubeconfig)),
+            ("audit log", str(self.audit_log())),
+            ("logs", f"{self.instance.folder}/node-*/var/log/node/"),
+        ]
+        ready = [node for node in found if _condition(node, "Ready") == "True"]
+        return Status(up=len(ready) == len(self.nodes), lines=lines)
 
 
 def _policy_rights() -> list[Manifest]:
@@ -225,6 +203,21 @@ def _policy_rights() -> list[Manifest]:
             "subjects": [{"apiGroup": group, "kind": "User", "name": POLICY_READER}],
         },
     ]
+
+
+def _node_line(node: Node, found: Manifest | None) -> str:
+    if node.init_pid() is None:
+        return "not running; `up` repairs it"
+    if found is None:
+        return "running, not registered"
+    info = found["status"]["nodeInfo"]
+    ready = "Ready" if _condition(found, "Ready") == "True" else "not Ready"
+    addresses = ", ".join(
+        each["address"] for each in found["status"]["addresses"] if each["type"] == "InternalIP"
+    )
+    origin = "its Go module" if (node.instance.folder / "bin/containerd").exists() else "Debian's package"
+    runtime_name = info["containerRuntimeVersion"].replace("://", " ")
+    return f"{ready}, {addresses}, Kubernetes {info['kubeletVersion']}, {runtime_name} from {origin}"
 
 
 def _condition(found: Manifest, kind: str) -> str:

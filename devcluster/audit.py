@@ -1,0 +1,75 @@
+"""The API server's audit log: who did what to which object."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Every request with its outcome, no bodies.
+POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata"}],
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One answered request (a watch: one that began). What it does not have is the empty string.
+
+    Attributes:
+        user: Who asked, by the API server's name for them.
+        verb: As in RBAC: get, list, watch, create, update, patch, delete, deletecollection.
+        group: The resource's API group; empty for the core group.
+        resource: Plural; empty for a path that is no resource.
+        subresource: As `log`, `exec`, `status`.
+        namespace: The object's.
+        name: The object's.
+        path: The request's URI.
+        code: HTTP status of the answer.
+        time: When the request came in, RFC 3339 in UTC.
+    """
+
+    user: str
+    verb: str
+    group: str
+    resource: str
+    subresource: str
+    namespace: str
+    name: str
+    path: str
+    code: int
+    time: str
+
+
+def requests(log: Path) -> Iterator[Request]:
+    """The requests of an audit log, oldest first, its rotated parts included.
+
+    Args:
+        log: Path of the current part; `python -m devcluster audit-log` prints it.
+    """
+    for part in [*sorted(log.parent.glob(f"{log.stem}-*{log.suffix}")), log]:
+        with part.open(encoding="utf-8") as lines:
+            for line in lines:
+                if line.endswith("\n"):  # the last one may be on its way
+                    yield _request(json.loads(line))
+
+
+def _request(event: dict[str, Any]) -> Request:
+    target = event.get("objectRef", {})
+    return Request(
+        user=event["user"].get("username", ""),
+        verb=event["verb"],
+        group=target.get("apiGroup", ""),
+        resource=target.get("resource", ""),
+        subresource=target.get("subresource", ""),
+        namespace=target.get("namespace", ""),
+        name=target.get("name", ""),
+        path=event["requestURI"],
+        code=event.get("responseStatus", {}).get("code", 0),
+        time=event["requestReceivedTimestamp"],
+    )
