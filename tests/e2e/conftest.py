@@ -17,6 +17,7 @@ from tests.e2e.support.clusters import Access, View
 from tests.e2e.support.diagnostics import describe
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.objects import KUBELET
+from tests.e2e.support.polling import eventually
 from tests.e2e.support.shared import shared_cluster
 
 WATCHED = pytest.StashKey[list[Kubectl]]()  # namespaces whose state a failure shows
@@ -70,6 +71,7 @@ def namespace(host: Host, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
     kubectl = host.kubectl.within(unique("t"))
     kubectl("create", "namespace", kubectl.namespace)
     watch(request.node, kubectl)
+    eventually(lambda: kubectl("get", "serviceaccount", "default"))  # pods are refused before
     yield kubectl
     kubectl("delete", "namespace", kubectl.namespace, "--wait=false", "--ignore-not-found")
 
@@ -119,6 +121,7 @@ def inside(cluster: View, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
     kubectl = cluster.inside.within(unique("v"))
     kubectl("create", "namespace", kubectl.namespace)
     watch(request.node, kubectl)
+    eventually(lambda: kubectl("get", "serviceaccount", "default"))  # pods are refused before
     yield kubectl
     kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
 

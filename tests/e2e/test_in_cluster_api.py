@@ -8,6 +8,7 @@ from typing import Any
 from tests.e2e.support.clusters import both
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.objects import KUBELET, container, pod
+from tests.e2e.support.polling import eventually
 
 # What client-go's InClusterConfig does: address from the environment, CA and token from the mounted files.
 CLIENT = """
@@ -98,7 +99,7 @@ def test_token_is_bound_to_the_pod(inside: Kubectl) -> None:
     assert review["audiences"] == ["vault"]
 
     inside("delete", "pod", "bound")
-    assert not _review(inside, text).get("authenticated")
+    eventually(lambda: not _review(inside, text).get("authenticated"))  # the API server caches its answers
 
 
 def _review(inside: Kubectl, token: str) -> Any:
