@@ -1,0 +1,140 @@
+"""Where a virtual cluster's API is reached, and whether it answers there."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import socket
+import ssl
+import tempfile
+import time
+import urllib.parse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from k3k_pulumi.model import VirtualClusterSpec
+
+POLL_SECONDS = 1.0
+"""Between two questions to the API server."""
+REQUEST_TIMEOUT = 5.0
+"""Seconds for one answer."""
+
+
+class UnreachableError(TimeoutError):
+    """The API server did not become ready in time; the text tells what was tried and what to look at."""
+
+
+def endpoint(spec: VirtualClusterSpec, service: Mapping[str, Any]) -> str | None:
+    """URL of the cluster's API as its Service exposes it.
+
+    Args:
+        spec: The cluster.
+        service: The API Service as the host has it: `spec`, and `status` with the type LoadBalancer.
+
+    Returns:
+        The URL, or None as long as the host has not allocated what it is made of.
+    """
+    spec_of_service = service.get("spec") or {}
+    port = (spec_of_service.get("ports") or [{}])[0]
+    number = port.get("nodePort" if spec.expose.type == "NodePort" else "port")
+    if spec.expose.type == "ClusterIP":
+        host = spec_of_service.get("clusterIP")
+    else:
+        host = spec.expose.host or _balancer(service)
+    if not host or not number:
+        return None
+    return f"https://[{host}]:{int(number)}" if ":" in host else f"https://{host}:{int(number)}"
+
+
+def _balancer(service: Mapping[str, Any]) -> str | None:
+    """Address of the load balancer, when the host has given one."""
+    balancer = (service.get("status") or {}).get("loadBalancer") or {}
+    ingress: Mapping[str, str] = (balancer.get("ingress") or [{}])[0]
+    return ingress.get("ip") or ingress.get("hostname")
+
+
+def wait_until_ready(kubeconfig: str, timeout: float) -> None:
+    """Asks the API server's /readyz with the credentials of a kubeconfig until it answers 200.
+
+    Args:
+        kubeconfig: As made by `pki.kubeconfig`: JSON, everything inline.
+        timeout: Seconds.
+
+    Raises:
+        UnreachableError: No such answer in time.
+    """
+    target = _Target.of(kubeconfig)
+    context = target.context()
+    deadline = time.monotonic() + timeout
+    while (failure := _failure(target, context)) is not None:
+        if time.monotonic() + POLL_SECONDS > deadline:
+            raise UnreachableError(
+                f"{target.url}/readyz did not answer 200 within {timeout:g} s, asked from the machine that "
+                f"runs Pulumi; last: {failure}"
+            )
+        time.sleep(POLL_SECONDS)
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What a connection needs: all from the kubeconfig that users get."""
+
+    url: str
+    server_name: str
+    ca_certificate: str
+    certificate: str
+    key: str
+
+    @classmethod
+    def of(cls, kubeconfig: str) -> _Target:
+        document = json.loads(kubeconfig)
+        cluster, user = document["clusters"][0]["cluster"], document["users"][0]["user"]
+        return cls(
+            url=cluster["server"],
+            server_name=cluster.get("tls-server-name") or _host_and_port(cluster["server"])[0],
+            ca_certificate=_text(cluster["certificate-authority-data"]),
+            certificate=_text(user["client-certificate-data"]),
+            key=_text(user["client-key-data"]),
+        )
+
+    def context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cadata=self.ca_certificate)
+        with tempfile.TemporaryDirectory(prefix="k3k-pulumi-") as folder:  # mode 0700; ssl takes files only
+            pair = Path(folder, "client.pem")
+            pair.write_text(self.certificate + self.key)
+            context.load_cert_chain(pair)
+        return context
+
+
+def _failure(target: _Target, context: ssl.SSLContext) -> str | None:
+    """Why the API server is not ready; None when it is."""
+    host, port = _host_and_port(target.url)
+    connection = http.client.HTTPConnection(host, port, timeout=REQUEST_TIMEOUT)
+    try:
+        plain = socket.create_connection((host, port), timeout=REQUEST_TIMEOUT)
+        # The name to check is not always the one to connect to, which HTTPSConnection takes for granted.
+        connection.sock = context.wrap_socket(plain, server_hostname=target.server_name)
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        body = answer.read(1000).decode(errors="replace").strip()
+    except TimeoutError:
+        return "the connection timed out: is this machine's address within expose.source_cidrs?"
+    except ssl.SSLError as error:
+        return f"TLS: {error}"
+    except (OSError, http.client.HTTPException) as error:
+        return str(error) or type(error).__name__
+    finally:
+        connection.close()
+    return None if answer.status == http.HTTPStatus.OK else f"{answer.status} {body}"
+
+
+def _host_and_port(url: str) -> tuple[str, int]:
+    parts = urllib.parse.urlsplit(url)
+    return parts.hostname or "", parts.port or 443
+
+
+def _text(encoded: str) -> str:
+    return base64.b64decode(encoded).decode()

@@ -1,0 +1,199 @@
+"""Kubernetes objects as Pulumi resources, with the options that their kinds need.
+
+The resources are generic ones of the kubernetes provider: importing the typed classes of core/v1 takes most
+of a second, and they give the same state.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import importlib.metadata
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+
+from k3k_pulumi.manifests import Manifest, waits_for_ready
+from k3k_pulumi.manifests.objects import CLUSTER, COMPONENT, KUBELET
+
+_DATA = {"ConfigMap": "data", "Secret": "stringData"}
+"""Fields whose change makes the provider replace an object, unless the field is filled in by a patch."""
+_SKIP_AWAIT, _WAIT_FOR = "pulumi.com/skipAwait", "pulumi.com/waitFor"
+
+
+class KubernetesObject(pulumi.CustomResource):
+    """A resource of the kubernetes provider.
+
+    Attributes:
+        spec: As the host has it: what it allocated is in there as well.
+        status: As of the last deployment.
+    """
+
+    spec: pulumi.Output[Any]
+    status: pulumi.Output[Any]
+
+    def __init__(
+        self, name: str, body: Mapping[str, Any], opts: pulumi.ResourceOptions, *, patch: bool = False
+    ) -> None:
+        """Registers the resource.
+
+        Args:
+            name: Logical name.
+            body: The object in camelCase; may hold Outputs.
+            opts: Options of the resource.
+            patch: Whether the object is there already, and `body` holds only the fields to set in it.
+        """
+        api_version = body["apiVersion"]
+        group = api_version if "/" in api_version else f"core/{api_version}"
+        # None declares an output that is no input.
+        props = {"spec": None, "status": None, **body}
+        pinned = pulumi.ResourceOptions.merge(pulumi.ResourceOptions(version=provider_version()), opts)
+        super().__init__(f"kubernetes:{group}:{body['kind']}{'Patch' if patch else ''}", name, props, pinned)
+
+
+@functools.cache
+def provider_version() -> str:
+    """Version of the provider that belongs to the installed SDK; the SDK's own classes ask for the same."""
+    return importlib.metadata.version("pulumi-kubernetes")
+
+
+def place(fragment: Any, placeholder: str, namespace: pulumi.Output[str]) -> Any:
+    """The fragment with the namespace in place of its placeholder.
+
+    Args:
+        fragment: Plain data, which may hold Outputs; these stay as they are.
+        placeholder: Text that stands where the namespace belongs, also within other text.
+        namespace: The namespace.
+
+    Returns:
+        A copy whose strings with the placeholder are Outputs. All else is plain, and known in a preview even
+        where the namespace is not.
+    """
+    if isinstance(fragment, str) and placeholder in fragment:
+        return namespace.apply(lambda name: fragment.replace(placeholder, name))
+    if isinstance(fragment, Mapping):
+        return {key: place(value, placeholder, namespace) for key, value in fragment.items()}
+    if isinstance(fragment, list | tuple):
+        return [place(value, placeholder, namespace) for value in fragment]
+    return fragment
+
+
+class Objects:
+    """The host objects of one component, registered one by one in the order of its manifests.
+
+    Objects in a namespace that is made here depend on it and go with it. Workloads depend on all that is
+    registered before the first of them: their pods find it when they start, and it outlives them.
+    """
+
+    def __init__(self, parent: pulumi.Resource, namespace: str) -> None:
+        """Nothing is registered yet.
+
+        Args:
+            parent: The component.
+            namespace: The workload namespace as the manifests call it; some objects in it have namesakes in
+                the namespace of the control plane.
+        """
+        self._parent = parent
+        self._namespace = namespace
+        self._namespaces: dict[str, pulumi.Resource] = {}
+        self._needed: list[pulumi.Resource] = []
+
+    def register(
+        self,
+        manifest: Manifest,
+        body: Mapping[str, Any],
+        hooks: pulumi.ResourceHookBinding | None = None,
+    ) -> KubernetesObject:
+        """Registers an object.
+
+        Args:
+            manifest: The object, its metadata plain: it says what the resource is called and what it needs.
+            body: What to create: the manifest itself, or what `place` made of it.
+            hooks: Run when the object is created or updated.
+        """
+        kind, metadata = manifest["kind"], manifest["metadata"]
+        is_workload = waits_for_ready(manifest)
+        namespace = self._namespaces.get(metadata.get("namespace", ""))
+        before = [] if namespace is None else [namespace]
+        opts = pulumi.ResourceOptions(
+            parent=self._parent,
+            depends_on=before + self._needed if is_workload else before,
+            deleted_with=None if _must_end_first(manifest) else namespace,
+            ignore_changes=_fields_of_others(manifest),
+            hooks=hooks,
+        )
+        data = _DATA.get(kind)
+        shell = {key: value for key, value in body.items() if key != data}
+        made = KubernetesObject(self._logical_name(manifest), _awaited(shell), opts)
+        if kind == "Namespace":
+            self._namespaces[metadata["name"]] = made
+        if not is_workload:
+            self._needed.append(made)
+        if data is not None and data in body:
+            self._needed.append(self._fill(manifest, body, body[data], made, namespace))
+        return made
+
+    def _fill(
+        self,
+        manifest: Manifest,
+        body: Mapping[str, Any],
+        data: Mapping[str, Any],
+        shell: pulumi.Resource,
+        namespace: pulumi.Resource | None,
+    ) -> KubernetesObject:
+        """Gives a Secret or ConfigMap its data: in a change of the patch the object stays the same one."""
+        is_secret = manifest["kind"] == "Secret"
+        opts = pulumi.ResourceOptions(
+            parent=self._parent,
+            depends_on=[shell],
+            deleted_with=namespace or shell,
+            additional_secret_outputs=["data"] if is_secret else None,
+        )
+        patch = {
+            "apiVersion": body["apiVersion"],
+            "kind": body["kind"],
+            "metadata": {key: body["metadata"][key] for key in ("name", "namespace")},
+            # stringData would be taken for a field of its own, and a key that is left out would stay.
+            "data": {key: _base64(value) for key, value in data.items()} if is_secret else data,
+        }
+        return KubernetesObject(self._logical_name(manifest), patch, opts, patch=True)
+
+    def _logical_name(self, manifest: Manifest) -> str:
+        """Its name in the URN: unique among the objects of its kind in the stack."""
+        metadata = manifest["metadata"]
+        if manifest["kind"] == "Namespace":
+            half = "workloads" if metadata["name"] == self._namespace else "control-plane"
+            return f"{metadata['labels'][CLUSTER]}-{half}"
+        name: str = metadata["name"]
+        return f"{name}-workloads" if metadata["namespace"] == self._namespace else name
+
+
+def _must_end_first(manifest: Manifest) -> bool:
+    """Whether a destroy waits for the object's end before it goes on, rather than leave it to the namespace.
+
+    The virtual kubelet has to be gone before the anchor goes: it would make the pods again.
+    """
+    kind: str = manifest["kind"]
+    return kind == "Deployment"
+
+
+def _fields_of_others(manifest: Manifest) -> list[str] | None:
+    """Fields that others write once the object is there."""
+    labels = manifest["metadata"]["labels"]
+    if manifest["kind"] == "Service" and labels[COMPONENT] == KUBELET:
+        return ["spec.ports"]  # the virtual kubelet adds one for each node
+    return None
+
+
+def _awaited(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The object, with a wait for the address in place of no wait at all where it is a load balancer."""
+    if body["kind"] != "Service" or body["spec"].get("type") != "LoadBalancer":
+        return body
+    annotations = {key: value for key, value in body["metadata"]["annotations"].items() if key != _SKIP_AWAIT}
+    annotations[_WAIT_FOR] = "jsonpath={.status.loadBalancer.ingress}"
+    return {**body, "metadata": {**body["metadata"], "annotations": annotations}}
+
+
+def _base64(text: pulumi.Input[str]) -> pulumi.Output[str]:
+    return pulumi.Output.secret(text).apply(lambda plain: base64.b64encode(plain.encode()).decode())

@@ -1,0 +1,224 @@
+"""The component VirtualCluster: wiring of the model, the keys, the manifests and their resources."""
+
+# The component analyzer reads the annotations of this module as they are: no `from __future__` here.
+
+import asyncio
+import inspect
+from typing import cast
+
+import pulumi
+import pulumi_kubernetes
+
+from k3k_pulumi.args import VirtualClusterArgs
+from k3k_pulumi.endpoint import UnreachableError, endpoint, wait_until_ready
+from k3k_pulumi.errors import InputError
+from k3k_pulumi.manifests import virtual_cluster, waits_for_ready
+from k3k_pulumi.model import VirtualClusterSpec
+from k3k_pulumi.pki import ClusterPki, kubeconfig
+from k3k_pulumi.resources import KubernetesObject, Objects, place
+from k3k_pulumi.stash import kept_pki
+
+TYPE = "k3k-pulumi:index:VirtualCluster"
+READY_SECONDS = 300.0
+"""How long the API may take to be reachable once its pods are ready: load balancers take minutes."""
+
+_PLACEHOLDER = "k3k0ns"
+"""Stands for a namespace that is an Output: the shape of everything is known before the namespace is."""
+
+
+class VirtualClusterInputError(pulumi.RunError, InputError):
+    """Arguments that cannot become a cluster. Pulumi shows a line for each, and no traceback."""
+
+
+class VirtualClusterNotReadyError(pulumi.RunError):
+    """The cluster's API was not reachable in time from the machine that runs Pulumi."""
+
+
+class Inside(pulumi.ComponentResource):
+    """The parent of what lives inside a virtual cluster; see `VirtualCluster.inside`."""
+
+    def __init__(self, cluster: "VirtualCluster", name: str, provider: pulumi_kubernetes.Provider) -> None:
+        """Registers the component; users take `VirtualCluster.inside`."""
+        opts = pulumi.ResourceOptions(parent=cluster, providers=[provider], deleted_with=cluster)
+        super().__init__(f"{TYPE}Inside", name, {}, opts)
+        self.register_outputs({})
+
+
+class VirtualCluster(pulumi.ComponentResource):
+    """A Kubernetes cluster of its own inside two namespaces of a host cluster.
+
+    The host is that of the kubernetes provider in the resource's options, else of the default provider.
+    What is to live in the virtual cluster takes `parent=cluster.inside` or `provider=cluster.provider`:
+    `parent=cluster` alone would put it on the host.
+    """
+
+    kubeconfig: pulumi.Output[str]
+    """Kubeconfig of the cluster's administrator. Secret; there once the cluster is ready."""
+    endpoint: pulumi.Output[str]
+    """URL of the cluster's API."""
+    namespace: pulumi.Output[str]
+    """Host namespace of the cluster's workloads."""
+    ca_certificate_pem: pulumi.Output[str]
+    """Certificate of the CA that signs the API's serving certificate, PEM."""
+
+    def __init__(
+        self, name: str, args: VirtualClusterArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        """Registers the cluster.
+
+        Args:
+            name: Name of the cluster, and the beginning of its host objects' names.
+            args: See `VirtualClusterArgs`.
+            opts: Options of the component; children inherit the kubernetes provider.
+
+        Raises:
+            VirtualClusterInputError: Bad arguments; nothing is registered then.
+        """
+        spec, namespace = _read(name, args)
+        super().__init__(TYPE, name, dict(args), opts)
+        self._spec = spec
+        self._name = name
+        self._provider: pulumi_kubernetes.Provider | None = None
+        self._inside: Inside | None = None
+        self.namespace = namespace
+        keys = kept_pki(spec, self)
+        self.ca_certificate_pem = keys.server_ca.certificate
+        self._create(keys)
+        self.register_outputs(
+            {
+                "kubeconfig": self.kubeconfig,
+                "endpoint": self.endpoint,
+                "namespace": self.namespace,
+                "caCertificatePem": self.ca_certificate_pem,
+            }
+        )
+
+    @property
+    def provider(self) -> pulumi_kubernetes.Provider:
+        """The kubernetes provider for resources inside the cluster; made when first asked for.
+
+        Raises:
+            VirtualClusterInputError: Nobody but the cluster's own pods may reach its API.
+        """
+        if self._provider is None:
+            if not self._spec.expose.source_cidrs:
+                raise VirtualClusterInputError(
+                    f"VirtualCluster {self._name!r}",
+                    [
+                        "expose.source_cidrs: is empty, so the machine that runs Pulumi cannot create "
+                        "anything inside: list the address ranges of the machines that may connect"
+                    ],
+                )
+            self._provider = pulumi_kubernetes.Provider(
+                self._name,
+                kubeconfig=self.kubeconfig,
+                # A new address or certificate must not replace everything inside.
+                cluster_identifier=pulumi.Output.concat(self.namespace, "/", self._name),
+                skip_update_unreachable=True,
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+        return self._provider
+
+    @property
+    def inside(self) -> Inside:
+        """The parent for resources inside the cluster: they use its provider, and are deleted with it.
+
+        Raises:
+            VirtualClusterInputError: See `provider`.
+        """
+        if self._inside is None:
+            self._inside = Inside(self, self._name, self.provider)
+        return self._inside
+
+    def _create(self, keys: ClusterPki[pulumi.Output[str]]) -> None:
+        """Registers the host objects, and sets the outputs that depend on them."""
+        spec = self._spec
+        objects = Objects(self, spec.namespace)
+        manifests = virtual_cluster(spec, keys)
+        for manifest in manifests:
+            if not waits_for_ready(manifest):
+                made = objects.register(manifest, place(manifest, _PLACEHOLDER, self.namespace))
+                if manifest["kind"] == "Service" and manifest["metadata"]["name"] == spec.names.api:
+                    self.endpoint = _endpoint(spec, made)
+        text = _kubeconfig(spec, self.endpoint, keys)
+        # URNs are known in previews; in a deployment, when the workload is ready and its hook is through.
+        urns = []
+        for manifest in filter(waits_for_ready, manifests):
+            hooks = self._await_api(text) if manifest["kind"] == "StatefulSet" else None
+            made = objects.register(manifest, place(manifest, _PLACEHOLDER, self.namespace), hooks)
+            urns.append(made.urn)
+        self.kubeconfig = pulumi.Output.all(text, *urns).apply(lambda known: known[0])
+
+    def _await_api(self, text: pulumi.Output[str]) -> pulumi.ResourceHookBinding | None:
+        """Has a deployment wait until the API answers where it runs, and not only in the pod's own view."""
+        if not self._spec.expose.source_cidrs:
+            return None  # nobody outside the cluster's own pods may connect
+
+        async def await_api(args: pulumi.ResourceHookArgs) -> None:  # noqa: ARG001 - a hook's signature
+            try:
+                await asyncio.to_thread(wait_until_ready, cast(str, await text.future()), READY_SECONDS)
+            except UnreachableError as error:
+                raise VirtualClusterNotReadyError(self._not_ready(error)) from error
+
+        return pulumi.ResourceHookBinding(after_create=[await_api], after_update=[await_api])
+
+    def _not_ready(self, error: UnreachableError) -> str:
+        """What a user can do about a cluster that its host calls ready and that does not answer here."""
+        namespace = self._spec.control_plane_namespace.replace(_PLACEHOLDER, "<namespace>")
+        return (
+            f"{self._about()}: {error}. Its pods are ready in the host's own view: look at the way to them, "
+            f"kubectl -n {namespace} get networkpolicies,services,endpointslices,events. "
+            "The next `pulumi up` takes the StatefulSet for created and does not ask again."
+        )
+
+    def _about(self) -> str:
+        return f"VirtualCluster {self._name!r}"
+
+
+def _read(name: str, args: VirtualClusterArgs) -> tuple[VirtualClusterSpec, pulumi.Output[str]]:
+    """The specification and the true namespace, which the former has a placeholder for if it is an Output.
+
+    Raises:
+        VirtualClusterInputError: At once, or in the Output where only the namespace is wrong.
+    """
+    given = args.get("namespace")
+
+    def parse(namespace: object) -> VirtualClusterSpec:
+        try:
+            return VirtualClusterSpec.parse(name, {**args, "namespace": namespace})
+        except InputError as error:
+            raise VirtualClusterInputError(f"VirtualCluster {name!r}", error.problems) from None
+
+    if not isinstance(given, pulumi.Output) and not inspect.isawaitable(given):
+        spec = parse(given)
+        return spec, pulumi.Output.from_input(spec.namespace)
+    namespace = pulumi.Output.from_input(cast(pulumi.Output[str], given)).apply(
+        lambda true_name: parse(true_name).namespace
+    )
+    return parse(_PLACEHOLDER), namespace
+
+
+def _endpoint(spec: VirtualClusterSpec, service: KubernetesObject) -> pulumi.Output[str]:
+    """URL of the API; unknown in a preview as long as the host has not allocated its parts."""
+    status = service.status if spec.expose.type == "LoadBalancer" else None
+
+    def found(parts: list[object]) -> pulumi.Input[str]:
+        url = endpoint(spec, {"spec": parts[1], "status": parts[2]})
+        if url is not None:
+            return url
+        if pulumi.runtime.is_dry_run():
+            return pulumi.Output.from_input(cast(str, pulumi.UNKNOWN))
+        raise VirtualClusterNotReadyError(
+            f"VirtualCluster {spec.name!r}: Service {spec.names.api} has no address yet; does anything on "
+            f"the host serve the type {spec.expose.type}?"
+        )
+
+    # The id is unknown until the Service is there; what a dry run allocates is not what it will have.
+    return pulumi.Output.all(service.id, service.spec, status).apply(found)
+
+
+def _kubeconfig(
+    spec: VirtualClusterSpec, url: pulumi.Output[str], keys: ClusterPki[pulumi.Output[str]]
+) -> pulumi.Output[str]:
+    parts = (url, keys.server_ca.certificate, keys.admin.certificate, keys.admin.key)
+    return pulumi.Output.secret(pulumi.Output.all(*parts).apply(lambda known: kubeconfig(spec, *known)))
