@@ -2,8 +2,8 @@
 
 Rules of this module (the analyzer refuses anything else): TypedDicts with plain fields, no Literal, Union
 other than Input and Optional, Enum, and no `from __future__ import annotations`. The docstring below a field
-becomes its description in the schema for other languages. What a value may be is checked in
-`k3k_pulumi.model`.
+becomes its description in the schema for other languages, line breaks and all, so a long one is made of
+several literals. What a value may be is checked in `k3k_pulumi.model`.
 """
 
 # ruff: noqa: UP045
@@ -37,8 +37,10 @@ class ExposeArgs(TypedDict, total=False):
     node_port: Optional[int]
     """Port on the host's nodes, with `NodePort` or `LoadBalancer`. The host picks one by default."""
     source_cidrs: Optional[Sequence[str]]
-    """Address ranges that may connect. None by default: only the cluster's own pods may. Packets that come
-    through a node port usually carry a node's address by the time they are checked."""
+    (
+        "Address ranges that may connect. None by default: only the cluster's own pods may. Packets that "
+        "come through a node port usually carry a node's address by the time they are checked."
+    )
     annotations: Optional[Mapping[str, str]]
     """Annotations of the API's Service, for load balancer controllers."""
 
@@ -47,8 +49,10 @@ class PersistenceArgs(TypedDict, total=False):
     """Where the cluster's datastore lies."""
 
     type: Optional[str]
-    """`dynamic` (default): a PersistentVolumeClaim. `ephemeral`: lost with the server's pod. A change
-    replaces the StatefulSet, and the cluster starts empty."""
+    (
+        "`dynamic` (default): a PersistentVolumeClaim. `ephemeral`: lost with the server's pod. A change "
+        "replaces the StatefulSet, and the cluster starts empty."
+    )
     size: Optional[str]
     """Size of the claim, `5Gi` by default. It can grow later where the storage class allows that."""
     storage_class: Optional[str]
@@ -74,8 +78,10 @@ class VirtualClusterArgs(TypedDict, total=False):
     control_plane_namespace: Optional[str]
     """Host namespace of the control plane, `<namespace>-<name>-control-plane` by default; not `namespace`."""
     create_control_plane_namespace: Optional[bool]
-    """Whether the component makes the control plane's namespace (default) or finds it. One that exists must
-    admit pods of the Pod Security level `restricted`."""
+    (
+        "Whether the component makes the control plane's namespace (default) or finds it. One that exists "
+        "must admit pods of the Pod Security level `restricted`."
+    )
     mode: Optional[str]
     """`shared` (default): workloads run as pods of the host."""
     distribution: Optional[str]
@@ -97,8 +103,10 @@ class VirtualClusterArgs(TypedDict, total=False):
     persistence: Optional[PersistenceArgs]
     """Where the cluster's datastore lies."""
     egress: Optional[str]
-    """What workloads may reach outside their cluster: `internet` (default: all but private ranges and
-    `host_cidrs`), `none` or `all`."""
+    (
+        "What workloads may reach outside their cluster: `internet` (default: all but private ranges and "
+        "`host_cidrs`), `none` or `all`."
+    )
     host_cidrs: Optional[Sequence[str]]
     """Address ranges of the host (pods, Services, nodes) beyond the private ones, denied to workloads."""
     resources: Optional[ResourcesArgs]
@@ -112,8 +120,10 @@ class VirtualClusterArgs(TypedDict, total=False):
     priority_class: Optional[str]
     """PriorityClass of the control plane's pods."""
     policy: Optional[Mapping[str, Any]]
-    """What workloads may be: overrides of the policy document, for example
-    `{"pods": {"volumeTypes": ["configMap", "secret"]}}`."""
+    (
+        "What workloads may be: overrides of the policy document, for example "
+        '`{"pods": {"volumeTypes": ["configMap", "secret"]}}`.'
+    )
     labels: Optional[Mapping[str, str]]
     """Labels added to every object the component makes."""
     annotations: Optional[Mapping[str, str]]

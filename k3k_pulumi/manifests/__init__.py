@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from k3k_pulumi.manifests import control_plane, kubelet
 from k3k_pulumi.manifests.namespaces import anchor, namespaces
@@ -25,7 +25,7 @@ def virtual_cluster(spec: VirtualClusterSpec, pki: ClusterPki[Value]) -> list[Ma
     NetworkPolicies come before the pods they hold, Services before the pods whose environment carries their
     addresses. Values of `pki` are placed into `stringData` of Secrets and one probe header, never changed.
     """
-    return [
+    made = [
         *namespaces(spec),
         anchor(spec),
         *service_accounts(spec),
@@ -39,6 +39,14 @@ def virtual_cluster(spec: VirtualClusterSpec, pki: ClusterPki[Value]) -> list[Ma
         control_plane.stateful_set(spec, pki),
         kubelet.deployment(spec),
     ]
+    return [_unshared(manifest) for manifest in made]
+
+
+def _unshared(value: Any) -> Any:
+    """A copy that shares no map or list with the model, a constant or itself; other values stay the same."""
+    if isinstance(value, dict):
+        return {key: _unshared(item) for key, item in value.items()}
+    return [_unshared(item) for item in value] if isinstance(value, list) else value
 
 
 def waits_for_ready(manifest: Manifest) -> bool:

@@ -13,7 +13,7 @@ from k3k_pulumi.model.policy import API_VERSION
 
 _CONFIG, _RUN = "/etc/k3k-kubelet", "/run/k3k-kubelet"
 _HEALTH_PORT = 8081
-_SIZES = pods.sizes("50m", "128Mi", "1Gi")
+_SIZES = pods.sizes("50m", "64Mi", "1Gi")
 
 
 def config_maps(spec: VirtualClusterSpec) -> list[Manifest]:

@@ -367,3 +367,18 @@ def test_authentication_configuration_has_the_api_version_of_its_time() -> None:
 
     assert api_version("v1.33.9") == "apiserver.config.k8s.io/v1beta1"
     assert api_version("v1.34.0") == "apiserver.config.k8s.io/v1"
+
+
+@DISTRIBUTIONS
+def test_whoever_gets_the_objects_may_change_them(distribution: str) -> None:
+    def wreck(value: Any) -> None:
+        parts = list(value.values()) if isinstance(value, dict) else value
+        if isinstance(value, dict | list):
+            for part in parts:
+                wreck(part)
+            value.clear()
+
+    args = {"distribution": distribution, "tolerations": [{"key": "a"}], "labels": {"a": "b"}}
+    given = spec(**args)
+    wreck(virtual_cluster(given, marked_pki()))
+    assert virtual_cluster(given, marked_pki()) == manifests(**args)

@@ -17,7 +17,7 @@ Value = TypeVar("Value")
 _CONFIG, _TRUST, _TOKENS = "/etc/k3k/config", "/etc/k3k/trust", "/etc/k3k/tokens"
 _RANCHER = "/var/lib/rancher"
 _DATA_DIR = f"{_RANCHER}/k3s"
-_SIZES = pods.sizes("100m", "512Mi", "2Gi")
+_SIZES = pods.sizes("100m", "384Mi", "2Gi")
 
 _SINCE = {
     # Without it the API server looks for kubelets at the far end of agents' tunnels (k3s-io/k3s#5577).

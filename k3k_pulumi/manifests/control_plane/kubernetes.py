@@ -22,9 +22,9 @@ _DATA = "/var/lib/etcd"
 _ETCD_HEALTH_PORT, _CONTROLLER_MANAGER_PORT = 2381, 10257
 _HEALTH_PATHS = ("/readyz", "/livez")
 _SIZES = {
-    "kube-apiserver": pods.sizes("100m", "384Mi", "2Gi"),
+    "kube-apiserver": pods.sizes("100m", "256Mi", "2Gi"),
     "kube-controller-manager": pods.sizes("20m", "64Mi", "512Mi"),
-    "etcd": pods.sizes("50m", "96Mi", "1Gi"),
+    "etcd": pods.sizes("50m", "64Mi", "1Gi"),
 }
 
 

@@ -1,0 +1,41 @@
+"""The arguments as other languages see them: through Pulumi's component analyzer."""
+
+import json
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi.provider.experimental.component import ComponentProvider
+
+from k3k_pulumi.args import VirtualClusterArgs
+
+
+class Cluster(pulumi.ComponentResource):
+    def __init__(
+        self, name: str, args: VirtualClusterArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        raise NotImplementedError("only its signature is read")
+
+
+@pytest.fixture(scope="module")
+def schema() -> Any:
+    text = ComponentProvider([Cluster], "k3k", None, "0.1.0").schema
+    assert text
+    return json.loads(text)
+
+
+def test_only_the_namespace_is_required_and_takes_outputs(schema: Any) -> None:
+    component = schema["resources"]["k3k:index:Cluster"]
+    assert component["requiredInputs"] == ["namespace"]
+    with_outputs = [name for name, each in component["inputProperties"].items() if not each.get("plain")]
+    assert with_outputs == ["namespace"]
+
+
+def test_every_field_has_a_description_of_one_line(schema: Any) -> None:
+    groups = {name: each["properties"] for name, each in schema["types"].items()}
+    groups["arguments"] = schema["resources"]["k3k:index:Cluster"]["inputProperties"]
+    assert len(groups) == 5
+    for group, fields in groups.items():
+        for name, field in fields.items():
+            assert field.get("description", "").endswith((".", "`.")), f"{group}.{name}"
+            assert "\n" not in field["description"], f"{group}.{name}"
