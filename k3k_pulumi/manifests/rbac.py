@@ -8,7 +8,7 @@ from k3k_pulumi.manifests import objects
 from k3k_pulumi.manifests.objects import Manifest, make
 from k3k_pulumi.model import VirtualClusterSpec
 
-_FULL = ["get", "list", "watch", "create", "update", "patch", "delete"]
+_KEPT = ["get", "list", "watch", "create", "delete"]
 
 
 def service_accounts(spec: VirtualClusterSpec) -> list[Manifest]:
@@ -25,12 +25,14 @@ def roles(spec: VirtualClusterSpec) -> list[Manifest]:
     """The kubelet's rights: on the workloads' objects, and on its own Service and Lease."""
     name = spec.names.kubelet
     workloads: list[dict[str, Any]] = [
-        _rule(["pods", "configmaps", "secrets"], _FULL),
+        _rule(["pods"], [*_KEPT, "patch"]),
+        _rule(["configmaps"], [*_KEPT, "update"]),
+        _rule(["secrets"], [*_KEPT, "update", "patch"]),
         _rule(["pods/status"], ["patch"]),
         _rule(["pods/log"], ["get"]),
         # Which of the two verbs is asked for depends on how the client upgrades: WebSocket or SPDY.
         _rule(["pods/exec", "pods/attach"], ["get", "create"]),
-        _rule(["events"], ["get", "list", "watch"]),
+        _rule(["events"], ["list", "watch"]),
     ]
     leases = "coordination.k8s.io"
     own = [
