@@ -1,0 +1,1 @@
+"""The quickstart program of the root Pulumi.yaml."""
