@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -38,6 +39,7 @@ class Parts:
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
         self.nodes = [Node(instance, index) for index in range(1, instance.nodes + 1)]
+        self.started: dict[str, datetime.datetime] = {}  # nodes that this process has started
 
     @property
     def keys(self) -> Pki:
@@ -66,6 +68,7 @@ class Parts:
             with progress.step(f"Start {', '.join(node.name for node in stopped)}"):
                 for node in stopped:
                     node.start(self.keys, binaries, containerd)
+                    self.started[node.name] = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
         else:
             self._tell_about_newer(binaries, containerd, progress)
         network.up_routes(self.instance)
@@ -94,7 +97,9 @@ class Parts:
         with progress.step("Storage class local-path"):
             api.apply(*storage.manifests())
             path = f"/apis/apps/v1/namespaces/{storage.NAMESPACE}/deployments/{storage.NAME}"
-            wait("local-path-provisioner", lambda: _available(api.get(path)), STORAGE_WITHIN, tuple)
+            wait(
+                "local-path-provisioner", lambda: _is_true(api.get(path), "Available"), STORAGE_WITHIN, tuple
+            )
 
     def _complete_nodes(self, api: Api) -> bool:
         """Gives every node its pod range; tells whether all nodes are ready."""
@@ -108,9 +113,17 @@ class Parts:
                 ranges = [str(family.pod_range(node.index)) for family in self.instance.families]
                 patch = {"spec": {"podCIDR": ranges[0], "podCIDRs": ranges}}
                 api.request("PATCH", path, patch, "application/merge-patch+json")
-            # The heartbeat of a node that was restarted a moment ago may still be the old one's.
-            ready += _condition(found, "Ready") == "True"
+            ready += self._is_ready(node, found)
         return ready == len(self.nodes)
+
+    def _is_ready(self, node: Node, found: Manifest) -> bool:
+        """Whether the node is ready. Of one that was just started, what it said before does not count."""
+        conditions = found.get("status", {}).get("conditions", [])
+        ready = next((each for each in conditions if each["type"] == "Ready"), None)
+        if ready is None or ready["status"] != "True":
+            return False
+        since = self.started.get(node.name)
+        return since is None or datetime.datetime.fromisoformat(ready["lastHeartbeatTime"]) >= since
 
     def _log_of(self, process: str, *nodes: Node) -> Callable[[], Iterable[str]]:
         def lines() -> Iterable[str]:
@@ -178,8 +191,8 @@ class Parts:
             ("audit log", str(self.audit_log())),
             ("logs", f"{self.instance.folder}/node-*/var/log/node/"),
         ]
-        ready = [node for node in found if _condition(node, "Ready") == "True"]
-        return Status(up=len(ready) == len(self.nodes), lines=lines)
+        up = all(node.init_pid() and _is_true(by_name.get(node.name), "Ready") for node in self.nodes)
+        return Status(up=up, lines=lines)
 
 
 def _policy_rights() -> list[Manifest]:
@@ -211,7 +224,7 @@ def _node_line(node: Node, found: Manifest | None) -> str:
     if found is None:
         return "running, not registered"
     info = found["status"]["nodeInfo"]
-    ready = "Ready" if _condition(found, "Ready") == "True" else "not Ready"
+    ready = "Ready" if _is_true(found, "Ready") else "not Ready"
     addresses = ", ".join(
         each["address"] for each in found["status"]["addresses"] if each["type"] == "InternalIP"
     )
@@ -220,10 +233,6 @@ def _node_line(node: Node, found: Manifest | None) -> str:
     return f"{ready}, {addresses}, Kubernetes {info['kubeletVersion']}, {runtime_name} from {origin}"
 
 
-def _condition(found: Manifest, kind: str) -> str:
-    conditions = found.get("status", {}).get("conditions", [])
-    return next((str(each["status"]) for each in conditions if each["type"] == kind), "Unknown")
-
-
-def _available(deployment: Manifest | None) -> bool:
-    return deployment is not None and _condition(deployment, "Available") == "True"
+def _is_true(found: Manifest | None, condition: str) -> bool:
+    conditions = (found or {}).get("status", {}).get("conditions", [])
+    return any(each["type"] == condition and each["status"] == "True" for each in conditions)
