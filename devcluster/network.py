@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,11 @@ def up_machine(instance: Instance) -> None:
         shell.run("ip", "link", "add", instance.bridge, "address", mac, "type", "bridge")
     shell.run("ip", "link", "set", instance.bridge, "up")
     for family in instance.families:
-        for address in (family.gateway, family.client):
-            _address(instance.bridge, f"{address}/{family.nodes.prefixlen}")
+        _address(instance.bridge, f"{family.gateway}/{family.nodes.prefixlen}")
+        # IPv4 prefers the first address as source, IPv6 one that is not deprecated: `client` is used where
+        # a route asks for it, nowhere else.
+        deprecated = ["preferred_lft", "0"] if family.nodes.version == 6 else []
+        _address(instance.bridge, f"{family.client}/{family.nodes.prefixlen}", options=deprecated)
     shell.run("nft", "-f", "-", stdin=_masquerade(instance))
     _open_forwarding(instance)
 
@@ -185,10 +189,10 @@ def _ip(network: Network) -> list[str]:
     return ["ip", f"-{network.version}"]
 
 
-def _address(interface: str, address: str, namespace: str | None = None) -> None:
+def _address(interface: str, address: str, namespace: str | None = None, options: Sequence[str] = ()) -> None:
     inside = ["-n", namespace] if namespace else []
-    options = ["nodad"] if ":" in address else []
-    shell.run("ip", *inside, "address", "replace", address, "dev", interface, *options)
+    nodad = ["nodad"] if ":" in address else []
+    shell.run("ip", *inside, "address", "replace", address, "dev", interface, *nodad, *options)
 
 
 def taken(instance: Instance) -> str | None:
