@@ -77,14 +77,8 @@ def sizes(cpu: str, memory: str, limit: str) -> dict[str, Any]:
 def go_memory_limit(resources: Mapping[str, Any]) -> list[dict[str, str]]:
     """Environment of a Go program: it collects garbage before its container's memory limit ends it."""
     limit = resources.get("limits", {}).get("memory")
-    if limit is None:
-        return []
-    return [
-        {
-            "name": "GOMEMLIMIT",
-            "value": f"{max(int(quantity.parse(limit) * 9 / 10) // _MEBIBYTE, 1)}MiB",
-        }
-    ]
+    mebibytes = int(quantity.parse(limit or 0) * 9 / 10) // _MEBIBYTE
+    return [{"name": "GOMEMLIMIT", "value": f"{mebibytes}MiB"}] if mebibytes else []
 
 
 def http_probe(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -121,7 +120,7 @@ class VirtualClusterSpec(Part):
     @property
     def kubelet_image(self) -> str:
         """Image of the virtual kubelet: the one released with this library."""
-        return self.images.kubelet or f"ghcr.io/k3k-pulumi/kubelet:{importlib.metadata.version('k3k-pulumi')}"
+        return self.images.kubelet or f"ghcr.io/k3k-pulumi/kubelet:{versions.LIBRARY}"
 
     @field_validator("name")
     @classmethod

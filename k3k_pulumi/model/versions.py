@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+LIBRARY = "0.1.0"
+"""This library's version, and the tag of the kubelet image released with it; pyproject.toml says the same."""
+
 DISTRIBUTIONS = ("k3s", "kubernetes")
 
 DEFAULTS = {"k3s": "v1.34.4+k3s1", "kubernetes": "v1.34.4"}

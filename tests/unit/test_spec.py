@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import pytest
@@ -5,7 +6,7 @@ import pytest
 from k3k_pulumi.args import VirtualClusterArgs
 from k3k_pulumi.errors import InputError
 from k3k_pulumi.model import VirtualClusterSpec
-from tests.unit.support import spec
+from tests.unit.support import manifests, spec
 
 LONG = "c" * 46
 TOLERATION = {"key": "a", "operator": "Exists"}
@@ -302,3 +303,25 @@ def test_arguments_and_model_have_the_same_fields() -> None:
         model = VirtualClusterSpec.model_fields[group].annotation
         assert isinstance(model, type)
         assert set(args.__annotations__) == set(model.model_fields)
+
+
+JUNK: list[Any] = [
+    *(True, -1, 1.5, math.nan, math.inf, "", "A b", "x" * 300, "::1", "1e999999", "\ud800", "{x} %s"),
+    *([], ["a"], [None], [{}], {}, {"a": 1}, {1: 2}, {"pods": []}, {"type": 1}, {"server": {"limits": 1}}),
+    *(b"x", (1, 2), {"a"}, object()),
+]
+
+
+def told(args: dict[str, Any]) -> tuple[str, ...]:
+    try:
+        manifests("c", **args)
+    except InputError as error:
+        return error.problems
+    return ()
+
+
+@pytest.mark.parametrize("field", sorted(set(VirtualClusterSpec.model_fields) - {"name"}))
+def test_junk_is_refused_with_its_field_or_taken_but_never_a_crash(field: str) -> None:
+    lines = [problem for junk in JUNK for problem in told({field: junk})]
+    assert lines
+    assert [line for line in lines if not line.startswith(field)] == []

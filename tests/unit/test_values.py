@@ -1,6 +1,8 @@
 """The small readers of the model: versions, quantities, address ranges, names."""
 
+import tomllib
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -25,10 +27,15 @@ def test_quantities(text: str | int | float, value: Decimal) -> None:
     assert quantity.parse(text) == value
 
 
-@pytest.mark.parametrize("text", ["", "Gi", "1GB", "-1", "1 Gi", "1KiB", "0x1", "1e"])
+@pytest.mark.parametrize("text", ["", "Gi", "1GB", "-1", "1 Gi", "1KiB", "0x1", "1e", "1e999", "9" * 31])
 def test_no_quantities(text: str) -> None:
     with pytest.raises(ValueError, match="must be a quantity like 500m"):
         quantity.parse(text)
+
+
+def test_the_librarys_version_is_that_of_its_package() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert project["version"] == versions.LIBRARY
 
 
 def test_versions_are_ordered_by_number() -> None:
