@@ -70,7 +70,7 @@ def up(progress: Progress) -> None:
     else:
         progress.info("With the Pulumi engine: `pulumi up` of examples/quickstart.")
         service = runner(host)("get", "service", "kubernetes", "-o=jsonpath={.spec.clusterIP}")
-        settings = {"name": NAME, "namespace": NAMESPACE, "sourceCidrs": [source_cidr(service)], **args}
+        settings = {"name": NAME, "namespace": NAMESPACE, "sourceCidrs[0]": source_cidr(service), **args}
         text = engine.up(progress, host, settings)
     write_private(inside, text)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import shutil
 import subprocess
@@ -44,13 +43,13 @@ def missing(progress: Progress) -> str:
     return f"no kubernetes plugin: {_first_line(done.stderr)}" if done.returncode else ""
 
 
-def up(progress: Progress, host: Path, settings: Mapping[str, object]) -> str:
+def up(progress: Progress, host: Path, settings: Mapping[str, str]) -> str:
     """`pulumi up` of the quickstart on that host; the virtual cluster's kubeconfig.
 
     Args:
         progress: Shows each resource as it is made.
         host: The host's kubeconfig; the stack's state lies beside it.
-        settings: The quickstart's configuration.
+        settings: The quickstart's configuration: a path such as `sourceCidrs[0]` -> its value.
 
     Raises:
         EngineError: With the engine's own words.
@@ -59,9 +58,8 @@ def up(progress: Progress, host: Path, settings: Mapping[str, object]) -> str:
     with progress.step("pulumi up") as step:
         try:
             stack = _stack(host)
-            for key, value in settings.items():
-                text = value if isinstance(value, str) else json.dumps(value)
-                stack.set_config(key, automation.ConfigValue(text))
+            for path, value in settings.items():
+                stack.set_config(path, automation.ConfigValue(value), path=True)
             result = stack.up(on_output=lambda line: step.note(line.strip()), color="never")
         except automation.CommandError as error:
             raise EngineError(str(error)) from error
