@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-FIRST_PORT, LAST_PORT = 10250, 11249
-"""Ports of the kubelet API, one per virtual Node; the NetworkPolicies open these."""
+MAX_NODES = 1000
+"""Most virtual Nodes of a cluster: each has a port of its own for its kubelet API."""
 
 
 class ConfigError(ValueError):
@@ -69,6 +69,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
         node_capacity: What virtual Nodes claim to have.
         paths: Where files are.
         health_port: Port of /livez and /readyz.
+        first_port: Port of the first Node's kubelet API. The NetworkPolicies open 10250-11249.
     """
 
     cluster: str
@@ -83,6 +84,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     node_capacity: NodeCapacity = NodeCapacity()
     paths: Paths = Paths()
     health_port: int = 8081
+    first_port: int = 10250
 
 
 def load(path: Path) -> Config:

@@ -71,7 +71,7 @@ def _host_objects() -> list[dict[str, Any]]:
         ]
     anchor = _object("ConfigMap", f"{CLUSTER}-anchor", NAMESPACE)
     anchor["metadata"]["labels"] = {"k3k-pulumi.io/cluster": CLUSTER}
-    port = {"name": "node-0", "port": 10250, "targetPort": 10250}
+    port = {"name": "node-0", "port": 12000, "targetPort": 12000}
     return [
         *objects,
         _object("ServiceAccount", kubelet, CONTROL_PLANE),
@@ -95,6 +95,7 @@ class Clusters:
         self.host = ControlPlane(directory / "host", controllers=True)
         self.virtual = ControlPlane(directory / "virtual", controllers=True)
         self.health_port = free_ports(1)[0]
+        self.first_port = 12000 + os.getpid() % 400 * 50
         self.kubelet: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -175,6 +176,7 @@ class Clusters:
             "version": "v1.34.4",
             "paths": {name: str(folder) for name, folder in folders.items()},
             "healthPort": self.health_port,
+            "firstPort": self.first_port,
         }
         (self.directory / "config.json").write_text(json.dumps(config))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import ssl
@@ -15,17 +14,17 @@ from pathlib import Path
 from k3k_kubelet import certificates
 from k3k_kubelet.api import ApiClient, VirtualEndpoint
 
+from devcluster import golang
+from devcluster.progress import Progress
 from tests.e2e.support.polling import eventually
-from tests.parts import cache
 
 START_SECONDS = 60.0
 ADDRESS = "127.0.0.1"
 
 
 def kube_binary() -> Path:
-    """The dev cluster's multi-call binary; $K3K_KUBE_BINARY names another one."""
-    named = os.environ.get("K3K_KUBE_BINARY")
-    return Path(named) if named else (cache() / "bin" / "kubectl").resolve(strict=True)
+    """The dev cluster's multi-call binary, built unless it is there already."""
+    return golang.build(golang.KUBE, Progress()) / "kube"
 
 
 def free_ports(count: int) -> list[int]:

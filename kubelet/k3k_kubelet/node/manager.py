@@ -11,7 +11,7 @@ from typing import Protocol
 from k3k_kubelet.api import NODES, PODS, SERVICES, AlreadyExistsError, ApiClient, ApiError, NotFoundError
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.cache import Change, Store, WorkQueue
-from k3k_kubelet.config import FIRST_PORT, LAST_PORT, Config
+from k3k_kubelet.config import MAX_NODES, Config
 from k3k_kubelet.node import manifest
 from k3k_kubelet.node.heartbeat import Heartbeats
 from k3k_kubelet.translate import identity
@@ -192,7 +192,7 @@ class NodeManager:
         async with self._service_lock:
             config = self._config
             service = await self._host.get(SERVICES, config.control_plane_namespace, config.service)
-            ports = manifest.service_ports(set(self._ports.values()), FIRST_PORT)
+            ports = manifest.service_ports(set(self._ports.values()), config.first_port)
             present = [(port["port"], port.get("targetPort")) for port in service["spec"].get("ports") or ()]
             if present != [(port["port"], port["targetPort"]) for port in ports]:
                 change = {"spec": {"ports": ports}}
@@ -204,10 +204,11 @@ class NodeManager:
 
     def _free_port(self) -> int:
         used = set(self._ports.values())
-        for port in range(FIRST_PORT, LAST_PORT + 1):
+        first = self._config.first_port
+        for port in range(first, first + MAX_NODES):
             if port not in used:
                 return port
-        raise ApiError(0, "NoPort", f"all ports {FIRST_PORT}-{LAST_PORT} belong to nodes")
+        raise ApiError(0, "NoPort", f"a cluster has at most {MAX_NODES} virtual nodes")
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())

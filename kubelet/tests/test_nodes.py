@@ -1,0 +1,302 @@
+"""Virtual Nodes: made on use, kept alive, taken over after a restart, removed when nobody names them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from k3k_kubelet.api import LEASES, NODES, PODS, SERVICE_ACCOUNTS, SERVICES, ApiClient, NotFoundError
+from k3k_kubelet.cache import Informer, Store
+from k3k_kubelet.config import Config, ConfigError, NodeCapacity, load
+from k3k_kubelet.node import NodeManager, heartbeat, manager, manifest
+from k3k_kubelet.node.heartbeat import Heartbeats
+from k3k_kubelet.translate import identity
+
+from kubelet.tests.controlplane import ControlPlane
+from kubelet.tests.waiting import eventually
+from kubelet.tests.world import NAMESPACES
+
+_numbers = itertools.count(1)
+
+
+class Listener:
+    """Which Nodes are served, on which port."""
+
+    def __init__(self) -> None:
+        self.served: dict[str, int] = {}
+
+    async def listen(self, node: str, port: int) -> None:
+        self.served[node] = port
+
+    async def close(self, node: str) -> None:
+        self.served.pop(node, None)
+
+
+class Nodes:
+    """A NodeManager between stores that follow a real API server, which is host and virtual cluster at once."""
+
+    def __init__(self, client: ApiClient, namespace: str) -> None:
+        self.client = client
+        self.namespace = namespace
+        self.config = Config(
+            cluster=namespace,
+            namespace=namespace,
+            control_plane_namespace=namespace,
+            anchor="a",
+            service="kubelet",
+            lease="l",
+            service_account="s",
+            cluster_domain="cluster.local",
+            version="v1.34.4",
+            node_capacity=NodeCapacity(cpu="3"),
+        )
+        self.nodes, self.pods = Store(), Store({"node": _node_of})
+        self.listener = Listener()
+        self.heartbeats = Heartbeats(client)
+        self.manager = NodeManager(
+            self.config, client, client, self.heartbeats, self.nodes, self.pods, self.listener
+        )
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[NodeManager]:
+        informers = [
+            Informer(self.client, NODES, self.nodes),
+            Informer(self.client, PODS, self.pods, namespace=self.namespace),
+        ]
+        tasks = [asyncio.create_task(informer.run()) for informer in informers]
+        for informer in informers:
+            await informer.synced.wait()
+        await self.manager.start()
+        tasks.append(asyncio.create_task(self.manager.queue.run()))
+        try:
+            yield self.manager
+        finally:
+            for task in tasks:
+                task.cancel()
+            await self.heartbeats.close()
+
+    async def pod(self, name: str, node: str, **metadata: Any) -> None:
+        """A pod that is bound and that the host has begun with."""
+        body = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, **metadata},
+            "spec": {
+                "nodeName": node,
+                "automountServiceAccountToken": False,
+                "containers": [{"name": "c", "image": "x"}],
+            },
+        }
+        await self.client.create(PODS, self.namespace, body)
+        change = {"status": {"startTime": "2026-01-01T00:00:00Z"}}
+        await self.client.patch(PODS, self.namespace, name, change, subresource="status")
+
+    async def ports(self) -> list[int]:
+        service = await self.client.get(SERVICES, self.namespace, "kubelet")
+        return [port["port"] for port in service["spec"]["ports"]]
+
+
+def _node_of(pod: dict[str, Any]) -> list[str]:
+    node = pod["spec"].get("nodeName")
+    return [node] if node else []
+
+
+def with_nodes(plane: ControlPlane, test: Callable[[Nodes], Awaitable[None]]) -> None:
+    async def run() -> None:
+        client = plane.client()
+        name = f"nodes-{next(_numbers)}"
+        await client.create(NAMESPACES, None, _object("v1", "Namespace", name))
+        await client.create(SERVICE_ACCOUNTS, name, _object("v1", "ServiceAccount", "default"))
+        service = _object("v1", "Service", "kubelet")
+        service["spec"] = {"ports": [{"name": "node-0", "port": 10250}]}
+        await client.create(SERVICES, name, service)
+        try:
+            await test(Nodes(client, name))
+        finally:
+            await client.close()
+
+    asyncio.run(run())
+
+
+def _object(version: str, kind: str, name: str) -> dict[str, Any]:
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}}
+
+
+async def exists(client: ApiClient, name: str) -> bool:
+    with contextlib.suppress(NotFoundError):
+        await client.get(NODES, None, name)
+        return True
+    return False
+
+
+async def absent(client: ApiClient, name: str) -> bool:
+    return not await exists(client, name)
+
+
+def test_a_node_is_complete_at_once_and_stays_alive(
+    control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "RENEW_SECONDS", 0.2)
+
+    async def test(nodes: Nodes) -> None:
+        async with nodes.running() as made:
+            await made.ensure("alive")
+            node = await nodes.client.get(NODES, None, "alive")
+            service = await nodes.client.get(SERVICES, nodes.namespace, "kubelet")
+            assert manifest.address_of(node) == service["spec"]["clusterIP"]
+            assert manifest.port_of(node) == nodes.listener.served["alive"] == 10250
+            assert node["status"]["capacity"]["cpu"] == "3"
+            assert node["metadata"]["labels"]["kubernetes.io/hostname"] == "alive"
+
+            async def renewals() -> str | None:
+                with contextlib.suppress(NotFoundError):
+                    lease = await nodes.client.get(LEASES, manifest.LEASE_NAMESPACE, "alive")
+                    assert lease["spec"]["leaseDurationSeconds"] == 40
+                    assert lease["metadata"]["ownerReferences"][0]["uid"] == node["metadata"]["uid"]
+                    return str(lease["spec"]["renewTime"])
+                return None
+
+            first = await eventually(renewals)
+
+            async def renewed() -> bool:
+                return await renewals() != first
+
+            await eventually(renewed)
+            await nodes.client.delete(NODES, None, "alive")
+
+    with_nodes(control_plane, test)
+
+
+def test_a_lease_that_somebody_deletes_comes_back(
+    control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "RENEW_SECONDS", 0.1)
+
+    async def test(nodes: Nodes) -> None:
+        async with nodes.running() as made:
+            await made.ensure("leased")
+
+            async def there() -> bool:
+                with contextlib.suppress(NotFoundError):
+                    await nodes.client.get(LEASES, manifest.LEASE_NAMESPACE, "leased")
+                    return True
+                return False
+
+            await eventually(there)
+            await nodes.client.delete(LEASES, manifest.LEASE_NAMESPACE, "leased")
+            await eventually(there)
+            await nodes.client.delete(NODES, None, "leased")
+
+    with_nodes(control_plane, test)
+
+
+def test_many_at_once_get_different_ports_and_a_restart_keeps_them(control_plane: ControlPlane) -> None:
+    async def test(nodes: Nodes) -> None:
+        names = [f"many-{number}" for number in range(8)]
+        async with nodes.running() as made:
+            await asyncio.gather(*(made.ensure(name) for name in names for _ in range(2)))
+            before = dict(nodes.listener.served)
+            assert sorted(before.values()) == list(range(10250, 10258))
+            assert await nodes.ports() == list(range(10250, 10258))
+        again = Nodes(nodes.client, nodes.namespace)
+        async with again.running() as made:
+            await eventually(lambda: again.listener.served == before)
+            await made.ensure("many-new")
+            assert again.listener.served["many-new"] == 10258
+        for name in (*names, "many-new"):
+            await nodes.client.delete(NODES, None, name)
+
+    with_nodes(control_plane, test)
+
+
+def test_a_node_goes_when_no_pod_names_it_any_more(
+    control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manager, "UNUSED_SECONDS", 0.5)
+    owner = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "u", "controller": True}
+
+    async def test(nodes: Nodes) -> None:
+        client = nodes.client
+        async with nodes.running() as made:
+            for node in ("used", "daemons", "idle"):
+                await made.ensure(node)
+            await nodes.pod("pod", "used")
+            await nodes.pod("daemon", "daemons", ownerReferences=[owner])
+            made.add_all()
+            await eventually(lambda: absent(client, "idle"))
+            await eventually(lambda: absent(client, "daemons"))
+            assert await exists(client, "used")
+            assert await nodes.ports() == [10250]
+            assert list(nodes.listener.served) == ["used"]
+            await client.patch(
+                *(PODS, nodes.namespace, "pod", {"status": {"phase": "Succeeded"}}), subresource="status"
+            )
+            made.add_all()
+            await asyncio.sleep(1.0)
+            assert await exists(client, "used")  # pod GC would delete the pod of a Node that is gone
+            await client.delete(PODS, nodes.namespace, "pod", grace_period=0)
+            await eventually(lambda: absent(client, "used"))
+
+    with_nodes(control_plane, test)
+
+
+def test_nodes_that_joined_by_themselves_are_left_alone(
+    control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manager, "UNUSED_SECONDS", 0.1)
+
+    async def test(nodes: Nodes) -> None:
+        foreign = await nodes.client.create(NODES, None, _object("v1", "Node", "joined"))
+        async with nodes.running() as made:
+            assert not made.is_ours_or_absent("joined")
+            assert made.is_ours_or_absent("nobody")
+            await made.ensure("joined")
+            made.add_all()
+            await asyncio.sleep(0.5)
+            found = await nodes.client.get(NODES, None, "joined")
+            assert found["metadata"]["resourceVersion"] == foreign["metadata"]["resourceVersion"]
+            assert nodes.listener.served == {}
+        await nodes.client.delete(NODES, None, "joined")
+
+    with_nodes(control_plane, test)
+
+
+def test_another_address_or_version_is_written_into_the_nodes_there_are(control_plane: ControlPlane) -> None:
+    async def test(nodes: Nodes) -> None:
+        label = {identity.CLUSTER: nodes.namespace}
+        old = manifest.node("old", 10260, "192.0.2.9", nodes.config)
+        old["status"]["nodeInfo"]["kubeletVersion"] = "v1.33.0"
+        made = await nodes.client.create(NODES, None, old)
+        assert made["metadata"]["labels"].items() >= label.items()
+        async with nodes.running():
+            service = await nodes.client.get(SERVICES, nodes.namespace, "kubelet")
+
+            async def current() -> bool:
+                node = await nodes.client.get(NODES, None, "old")
+                return (
+                    manifest.address_of(node) == service["spec"]["clusterIP"]
+                    and node["status"]["nodeInfo"]["kubeletVersion"] == "v1.34.4"
+                    and manifest.port_of(node) == 10260
+                )
+
+            await eventually(current)
+        await nodes.client.delete(NODES, None, "old")
+
+    with_nodes(control_plane, test)
+
+
+def test_configuration_errors_name_file_and_field(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    with pytest.raises(ConfigError, match=r"config\.json: No such file"):
+        load(file)
+    file.write_text('{"cluster": "c", "namespace": 7}')
+    with pytest.raises(ConfigError, match=r"config\.json: Expected `str`, got `int` - at `\$.namespace`"):
+        load(file)
+    file.write_text('{"cluster": "c", "paths": {"tls": "/x", "other": "/y"}}')
+    with pytest.raises(ConfigError, match="unknown field `other`"):
+        load(file)

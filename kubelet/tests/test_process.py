@@ -1,0 +1,186 @@
+"""The process: health, the Lease, its end; and what it survives."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import urllib.error
+import urllib.request
+
+import pytest
+from k3k_kubelet.api import EVENTS, LEASES, PODS, ApiClient
+from k3k_kubelet.events import timestamp
+from k3k_kubelet.leader import Leader, LeadershipLostError
+from k3k_kubelet.sync.mirror import RateLimit
+
+from kubelet.tests.clusters import ADDRESS, CONTROL_PLANE, NAMESPACE, Clusters
+from kubelet.tests.controlplane import ControlPlane
+from kubelet.tests.waiting import eventually
+from kubelet.tests.world import World, in_world
+
+
+def ask(clusters: Clusters, path: str) -> tuple[int, str]:
+    try:
+        url = f"http://{ADDRESS}:{clusters.health_port}{path}"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+def test_health(clusters: Clusters) -> None:
+    asyncio.run(eventually(lambda: ask(clusters, "/readyz") == (200, "ok\n")))
+    assert ask(clusters, "/livez") == (200, "ok\n")
+    assert ask(clusters, "/pods")[0] == 404
+
+
+def test_sigterm_ends_it_cleanly_and_lets_go_of_the_lease(clusters: Clusters) -> None:
+    asyncio.run(eventually(lambda: ask(clusters, "/readyz")[0] == 200))
+    assert clusters.stop_kubelet(signal.SIGTERM) == 0
+    lease = json.loads(clusters.host.kubectl("-n", CONTROL_PLANE, "get", "lease", "vc-kubelet", "-o", "json"))
+    assert not lease["spec"].get("holderIdentity")
+    clusters.start_kubelet()
+    asyncio.run(eventually(lambda: ask(clusters, "/readyz")[0] == 200))
+
+
+def test_no_secret_is_ever_logged(clusters: Clusters) -> None:
+    token = (clusters.directory / "credentials" / "token").read_text()
+    assert token.strip().split(".")[2] not in clusters.log()
+    for line in clusters.log().splitlines():
+        assert {"time", "level", "logger", "message"} <= json.loads(line).keys()
+
+
+def test_both_api_servers_restart(clusters: Clusters) -> None:
+    async def test(world: World) -> None:
+        await world.pod("survivor")
+        await world.running("survivor", "node-a")
+        copy = await world.host_get(PODS, "survivor")
+        assert copy is not None
+        for plane in (clusters.virtual, clusters.host):
+            plane.stop("kube-apiserver")
+            await asyncio.to_thread(plane.start_api_server)
+        await world.report("survivor", {"message": "after the restart"})
+        await world.until("survivor", lambda pod: pod["status"].get("message"), seconds=60)
+        await world.pod("next")
+        await world.running("next", "node-a")
+        found = await world.host_get(PODS, "survivor")
+        assert found is not None
+        assert found["metadata"]["uid"] == copy["metadata"]["uid"]
+
+    in_world(clusters, test)
+
+
+def test_without_its_anchor_nothing_is_made_and_a_new_one_ends_the_process(clusters: Clusters) -> None:
+    async def test(world: World) -> None:
+        anchor = json.loads(clusters.host.kubectl("-n", NAMESPACE, "get", "cm", "vc-anchor", "-o", "json"))
+        clusters.host.kubectl("-n", NAMESPACE, "delete", "cm", "vc-anchor")
+        await world.pod("too-late")
+        await eventually(lambda: "ConfigMap vc-anchor of namespace tenant is gone" in clusters.log())
+        assert await world.host_get(PODS, "too-late") is None
+        for key in ("uid", "resourceVersion", "creationTimestamp"):
+            del anchor["metadata"][key]
+        clusters.host.kubectl("create", "-f", "-", stdin=json.dumps(anchor))
+        assert clusters.kubelet is not None
+        code = await asyncio.to_thread(clusters.kubelet.wait, 20)
+        assert code == 1
+        clusters.start_kubelet()
+        await world.host_pod("too-late")
+
+    in_world(clusters, test)
+
+
+def leader(client: ApiClient, who: str, *, duration: float = 1.0) -> Leader:
+    return Leader(
+        client, "default", "election", who, duration=duration, deadline=duration * 0.6, retry=duration * 0.1
+    )
+
+
+def test_two_never_lead_at_once(control_plane: ControlPlane) -> None:
+    async def run() -> None:
+        clients = [control_plane.client() for _ in range(2)]
+        first, second = (leader(client, who) for client, who in zip(clients, "ab", strict=True))
+        await first.acquire()
+        keeping = asyncio.create_task(first.keep())
+        waiting = asyncio.create_task(second.acquire())
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(waiting), 2.0)
+        keeping.cancel()  # as if killed: the other has to wait for the end of the Lease
+        first.holds = False
+        await asyncio.wait_for(waiting, 5.0)
+        assert second.holds
+        with pytest.raises(LeadershipLostError):
+            await asyncio.wait_for(first.keep(), 5.0)
+        await second.release()
+        lease = await clients[0].get(LEASES, "default", "election")
+        assert not lease["spec"].get("holderIdentity")
+        await asyncio.wait_for(first.acquire(), 0.5)
+        for client in clients:
+            await client.close()
+
+    asyncio.run(run())
+
+
+def test_who_cannot_renew_stops_in_time(own_control_plane: ControlPlane) -> None:
+    async def run() -> None:
+        client = own_control_plane.client()
+        holder = leader(client, "a", duration=2.0)
+        await holder.acquire()
+        own_control_plane.stop("kube-apiserver")
+        started = asyncio.get_running_loop().time()
+        with pytest.raises(LeadershipLostError, match="not renewed in time"):
+            await holder.keep()
+        assert asyncio.get_running_loop().time() - started < 2.0
+        assert not holder.holds
+        await client.close()
+
+    asyncio.run(run())
+
+
+def test_a_hosts_event_is_told_inside_with_virtual_names(clusters: Clusters) -> None:
+    async def test(world: World) -> None:
+        pod = await world.pod("noisy")
+        copy = await world.host_pod("noisy")
+        host_name, now = copy["metadata"]["name"], timestamp()
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{host_name}.1", "namespace": NAMESPACE},
+            "involvedObject": {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "name": host_name,
+                "namespace": NAMESPACE,
+                "uid": copy["metadata"]["uid"],
+            },
+            "type": "Warning",
+            "reason": "BackOff",
+            "message": f"Back-off restarting failed container c in pod {host_name}_{NAMESPACE}",
+            "source": {"component": "kubelet", "host": "node-a"},
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }
+        await world.host.create(EVENTS, NAMESPACE, event)
+        told = await world.event("noisy", "BackOff")
+        assert told["message"] == f"Back-off restarting failed container c in pod noisy_{world.namespace}"
+        assert told["involvedObject"]["uid"] == pod["metadata"]["uid"]
+        assert told["source"] == {"component": "kubelet", "host": "node-a"}
+        await world.host.patch(EVENTS, NAMESPACE, f"{host_name}.1", {"count": 7})
+
+        async def counted() -> bool:
+            return (await world.event("noisy", "BackOff"))["count"] == 7
+
+        await eventually(counted)
+
+    in_world(clusters, test)
+
+
+def test_a_pods_events_are_limited_to_a_burst_and_a_trickle() -> None:
+    limit = RateLimit(burst=3, refill=10)
+    assert [limit.take("a", 0.0) for _ in range(5)] == [True, True, True, False, False]
+    assert limit.take("b", 0.0)
+    assert not limit.take("a", 9.0)
+    assert [limit.take("a", 11.0) for _ in range(2)] == [True, False]
