@@ -18,7 +18,7 @@ from k3k_kubelet.node.heartbeat import Heartbeats
 from k3k_kubelet.translate import identity
 
 from kubelet.tests.controlplane import ControlPlane
-from kubelet.tests.waiting import eventually
+from kubelet.tests.waiting import eventually, never
 from kubelet.tests.world import NAMESPACES
 
 _numbers = itertools.count(1)
@@ -38,7 +38,7 @@ class Listener:
 
 
 class Nodes:
-    """A NodeManager between stores that follow a real API server, which is host and virtual cluster at once."""
+    """A NodeManager and its stores; one real API server is host and virtual cluster at once."""
 
     def __init__(self, client: ApiClient, namespace: str) -> None:
         self.client = client
@@ -237,8 +237,7 @@ def test_a_node_goes_when_no_pod_names_it_any_more(
                 *(PODS, nodes.namespace, "pod", {"status": {"phase": "Succeeded"}}), subresource="status"
             )
             made.add_all()
-            await asyncio.sleep(1.0)
-            assert await exists(client, "used")  # pod GC would delete the pod of a Node that is gone
+            await never(lambda: absent(client, "used"), 1.0)  # pod GC would delete the pod with its Node
             await client.delete(PODS, nodes.namespace, "pod", grace_period=0)
             await eventually(lambda: absent(client, "used"))
 
@@ -257,9 +256,12 @@ def test_nodes_that_joined_by_themselves_are_left_alone(
             assert made.is_ours_or_absent("nobody")
             await made.ensure("joined")
             made.add_all()
-            await asyncio.sleep(0.5)
-            found = await nodes.client.get(NODES, None, "joined")
-            assert found["metadata"]["resourceVersion"] == foreign["metadata"]["resourceVersion"]
+
+            async def changed() -> bool:
+                found = await nodes.client.get(NODES, None, "joined")
+                return found["metadata"]["resourceVersion"] != foreign["metadata"]["resourceVersion"]
+
+            await never(changed, 0.5)
             assert nodes.listener.served == {}
         await nodes.client.delete(NODES, None, "joined")
 
