@@ -85,7 +85,7 @@ class VirtualClusterArgs(TypedDict, total=False):
     mode: Optional[str]
     """`shared` (default): workloads run as pods of the host."""
     distribution: Optional[str]
-    """`k3s` (default) or `kubernetes`: what the control plane is made of."""
+    """`k3s` (default) or `kubernetes`: what the control plane is. A change starts an empty cluster."""
     version: Optional[str]
     """Version of the control plane: `v1.34.4+k3s1` (or `v1.34.4-k3s1`); for `kubernetes`, `v1.34.4`."""
     servers: Optional[int]
@@ -95,9 +95,9 @@ class VirtualClusterArgs(TypedDict, total=False):
     image_pull_secrets: Optional[Sequence[str]]
     """Names of Secrets in the control plane's namespace that hold registry credentials."""
     service_cidr: Optional[str]
-    """Address range of the cluster's own Services, `10.43.0.0/16` by default."""
+    """Address range of the cluster's own Services, `10.43.0.0/16` by default. Cannot be changed later."""
     cluster_domain: Optional[str]
-    """DNS domain inside the cluster, `cluster.local` by default."""
+    """DNS domain inside the cluster, `cluster.local` by default. Pods keep the one they started with."""
     expose: Optional[ExposeArgs]
     """How the cluster's API is reached from outside its own pods."""
     persistence: Optional[PersistenceArgs]
