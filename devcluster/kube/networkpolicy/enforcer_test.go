@@ -143,6 +143,8 @@ func TestAttachGivesUpWithItsCaller(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "10.244.1.10") {
 		t.Errorf("error %v, expected one that names the address", err)
 	}
+	e.attachments.mu.Lock()
+	defer e.attachments.mu.Unlock()
 	if n := len(e.attachments.list); n != 0 {
 		t.Errorf("%d attachments are left", n)
 	}
