@@ -56,6 +56,7 @@ class Run:
         self.folder = Path(given or tempfile.mkdtemp(prefix="k3k-pulumi-tests-"))
         self.controls = given is None
         config.stash[FOLDER] = self.folder
+        self._problem = ""
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: object) -> None:
@@ -65,15 +66,28 @@ class Run:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if not self.controls:
             return
+        try:
+            self._end(keep_host=session.config.option.keep_host)
+        except Exception as error:
+            # Raised on, it would take the summary of the tests with it.
+            self._problem = f"what the run started could not be removed: {error}"
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._problem:
+            terminalreporter.section("clean-up", red=True)
+            terminalreporter.line(self._problem)
+
+    def _end(self, *, keep_host: bool) -> None:
         started = self.folder / "devcluster-started"
-        if started.exists() and not session.config.option.keep_host:
+        if started.exists() and not keep_host:
             tool("devcluster", "down", "--name", started.read_text())
         else:
             # Only here, so that runs without a cluster do not load the Kubernetes client.
             from tests.e2e.support.shared import remove_shared_clusters
 
             remove_shared_clusters(self.folder)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.folder)
 
 
 @contextmanager

@@ -19,14 +19,24 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from k3k_pulumi.direct.cluster import Cluster
+from k3k_pulumi.direct.cluster import Cluster, write_private
 from k3k_pulumi.direct.deploy import check, deploy
 from k3k_pulumi.direct.host import DirectError, Host
 from k3k_pulumi.direct.remove import Found, find, remove
 from k3k_pulumi.direct.steps import OnStep, silent
 from k3k_pulumi.model import VirtualClusterSpec
 
-__all__ = ["Cluster", "DirectError", "Found", "OnStep", "apply", "clusters", "delete", "ephemeral_cluster"]
+__all__ = [
+    "Cluster",
+    "DirectError",
+    "Found",
+    "OnStep",
+    "apply",
+    "clusters",
+    "delete",
+    "ephemeral_cluster",
+    "write_private",
+]
 
 Path = str | os.PathLike[str]
 EPHEMERAL_GRACE = 1  # seconds that a throw-away cluster's pods get to end

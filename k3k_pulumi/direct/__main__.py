@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from k3k_pulumi import direct
-from k3k_pulumi.direct.cluster import write_private
 from k3k_pulumi.errors import InputError
 
 
@@ -25,7 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
             for found in direct.clusters(**host):
                 print(found.namespace, found.name)
         elif options.command == "delete":
-            direct.delete(options.name, options.namespace, on_step=_show, **host)
+            grace = options.grace_period
+            direct.delete(options.name, options.namespace, grace_period=grace, on_step=_show, **host)
         else:
             _apply(options, host)
     except (direct.DirectError, InputError) as error:
@@ -40,7 +40,7 @@ def _apply(options: argparse.Namespace, host: dict[str, Any]) -> None:
     args = json.loads(options.args) | {"namespace": options.namespace}
     cluster = direct.apply(options.name, on_step=_show, **host, **args)
     path = options.output or Path(f"{options.name}.kubeconfig")
-    write_private(path, cluster.kubeconfig)
+    direct.write_private(path, cluster.kubeconfig)
     print(path)
 
 
@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (apply, delete):
         command.add_argument("name")
         command.add_argument("-n", "--namespace", required=True, help="host namespace of its workloads")
+    delete.add_argument("--grace-period", type=int, help="seconds for each pod to end; its own by default")
     apply.add_argument("--args", default="{}", help="more arguments of VirtualClusterArgs, as a JSON object")
     apply.add_argument(
         "-o", "--output", type=Path, help="where the kubeconfig goes; NAME.kubeconfig by default"

@@ -26,6 +26,8 @@ PROBE_SECONDS = 0.2  # between two questions to the API server
 # For the connection and for the answer. A packet sent before the Service has its rules is lost, and TCP
 # repeats it only after a second or more.
 PROBE_TIMEOUT = (1.0, 5.0)
+# The server's own word, and the account without which it refuses pods: its controllers make that a bit later.
+_ANSWERS = ("/readyz", "/api/v1/namespaces/default/serviceaccounts/default")
 
 
 def deploy(
@@ -183,21 +185,25 @@ def _ready(workload: Object | None) -> bool:
 
 
 def _await_api(cluster: Cluster, deadline: float) -> None:
-    """Asks the API server's own /readyz from here until it says ok."""
+    """Asks the API server from here until it is ready, and until it would take a pod."""
     api = cluster.api_client()
     api.configuration.retries = False
-    last = ""
     try:
-        while time.monotonic() < deadline:
-            try:
-                answer = api.call_api("GET", f"{cluster.endpoint}/readyz", _request_timeout=PROBE_TIMEOUT)
-            except (client.ApiException, urllib3.exceptions.HTTPError) as error:
-                last = str(error)
-            else:
-                if answer.status == HTTPStatus.OK:
-                    return
-                last = f"{answer.status} {answer.read().decode(errors='replace')}"
-            time.sleep(PROBE_SECONDS)
+        for path in _ANSWERS:
+            while (answer := _answer(api, cluster.endpoint + path)) != HTTPStatus.OK:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{cluster.endpoint}{path}, asked from this machine: {answer}")
+                time.sleep(PROBE_SECONDS)
     finally:
         api.close()
-    raise TimeoutError(f"{cluster.endpoint}/readyz, asked from this machine: {last}")
+
+
+def _answer(api: client.ApiClient, url: str) -> HTTPStatus | str:
+    """OK, or what there was instead."""
+    try:
+        answer = api.call_api("GET", url, _request_timeout=PROBE_TIMEOUT)
+    except (client.ApiException, urllib3.exceptions.HTTPError) as error:
+        return str(error)
+    if answer.status == HTTPStatus.OK:
+        return HTTPStatus.OK
+    return f"{answer.status} {answer.read().decode(errors='replace')}"

@@ -13,7 +13,7 @@ import pytest
 
 from k3k_pulumi import direct
 from tests import run
-from tests.e2e.support.clusters import Access, View
+from tests.e2e.support.clusters import Access, View, variant
 from tests.e2e.support.diagnostics import describe
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.objects import KUBELET
@@ -91,7 +91,7 @@ def make_cluster(
     with ExitStack() as stack:
 
         def make(name: str = "own", **args: Any) -> View:
-            args = {"namespace": unique("t"), "distribution": distribution, **args}
+            args = {"namespace": unique("t"), **variant(distribution), **args}
             own = stack.enter_context(ExitStack())
             made = own.enter_context(direct.ephemeral_cluster(name=name, kubeconfig=host.kubeconfig, **args))
             view = View.of(host.kubectl, Access.of(made), own.close)

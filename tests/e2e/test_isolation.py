@@ -15,6 +15,7 @@ from tests.e2e.devcluster.network_probes import pod as host_pod
 from tests.e2e.support.clusters import View, running
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.objects import container, pod
+from tests.e2e.support.polling import eventually
 from tests.e2e.support.processes import kubelet_pod
 
 PORT = 8080
@@ -84,9 +85,12 @@ def test_default_deny(
         "neighbour": (neighbour.inside, "asks"),
         "outsider": (namespace, "asks"),
     }
-    with probers(pods) as asked:
-        answers = asked.ask(probes)
     expected = {probe: EXPECTED[probe.target][SOURCES.index(probe.source)] for probe in probes}
+    with probers(pods) as asked:
+        # A new pod may be unknown to other nodes' rules for a moment, which only delays what is allowed.
+        open_ones = [probe for probe in probes if expected[probe]]
+        eventually(lambda: all(answer is True for answer in asked.ask(open_ones).values()))
+        answers = asked.ask(probes)
     wrong = [f"{probe}: {answers[probe]}" for probe in probes if answers[probe] is not expected[probe]]
     assert not wrong, "\n".join(wrong)
 

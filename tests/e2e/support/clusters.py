@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from k3k_pulumi import direct
+from tests import parts
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.polling import eventually
 
@@ -19,6 +20,12 @@ both = pytest.mark.parametrize(
     "distribution", ["kubernetes", pytest.param("k3s", marks=pytest.mark.needs_k3s_image)]
 )
 """For tests whose answer could differ between the distributions of the control plane."""
+
+
+def variant(distribution: str) -> dict[str, str]:
+    """Arguments for a cluster of that distribution: with K3s, the version whose image is at hand."""
+    version = parts.k3s_version() if distribution == "k3s" else None
+    return {"distribution": distribution} | ({"version": version} if version else {})
 
 
 @dataclass(frozen=True)
