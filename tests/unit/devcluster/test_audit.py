@@ -1,0 +1,39 @@
+"""Reading the audit log: rotated parts first, a line that is being written left out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from devcluster.audit import Request, requests
+
+EVENT = {
+    "verb": "get",
+    "user": {"username": "system:serviceaccount:cp:c-kubelet"},
+    "requestURI": "/api/v1/namespaces/ns/pods/p/log?follow=true",
+    "objectRef": {
+        "resource": "pods",
+        "subresource": "log",
+        "namespace": "ns",
+        "name": "p",
+        "apiVersion": "v1",
+    },
+    "responseStatus": {"code": 200},
+    "requestReceivedTimestamp": "2026-11-21T06:00:00.000000Z",
+}
+
+
+def test_parts_in_order_and_only_whole_lines(tmp_path: Path) -> None:
+    lease = {"resource": "leases", "apiGroup": "coordination.k8s.io", "namespace": "ns", "name": "l"}
+    old = EVENT | {"verb": "update", "objectRef": lease}
+    bare = {key: value for key, value in EVENT.items() if key not in ("objectRef", "responseStatus")}
+    (tmp_path / "audit-2026-11-21T05-00-00.000.log").write_text(json.dumps(old) + "\n")
+    (tmp_path / "audit.log").write_text(f'{json.dumps(EVENT)}\n{json.dumps(bare)}\n{{"verb": "ge')
+    found = list(requests(tmp_path / "audit.log"))
+    user, uri = "system:serviceaccount:cp:c-kubelet", "/api/v1/namespaces/ns/pods/p/log?follow=true"
+    time = "2026-11-21T06:00:00.000000Z"
+    assert found == [
+        Request(user, "update", "coordination.k8s.io", "leases", "", "ns", "l", uri, 200, time),
+        Request(user, "get", "", "pods", "log", "ns", "p", uri, 200, time),
+        Request(user, "get", "", "", "", "", "", uri, 0, time),
+    ]
