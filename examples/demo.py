@@ -117,7 +117,7 @@ def workload(progress: Progress, inside: Path) -> None:
         kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=60s")
         manifest = kubectl(
             "create", "deployment", "web", f"--image={IMAGE}", "--replicas=3", "--dry-run=client", "-o=yaml",
-            "--", "sh", "-c", "echo \"$HOSTNAME on $(cat /etc/hostname)\"; exec httpd -f -p 8080",
+            "--", "sh", "-c", "echo \"$HOSTNAME on $(cat /etc/hostname)\"; httpd -p 8080; trap exit TERM; sleep infinity & wait",
         )  # fmt: skip
         kubectl("apply", "-f", "-", stdin=manifest)
         kubectl("rollout", "status", "deployment/web", "--timeout=120s")
