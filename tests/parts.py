@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from devcluster import archives
 from k3k_pulumi import direct
-from tests import parts
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.polling import eventually
 
@@ -23,9 +23,9 @@ both = pytest.mark.parametrize(
 
 
 def variant(distribution: str) -> dict[str, str]:
-    """Arguments for a cluster of that distribution: with K3s, the version whose image is at hand."""
-    version = parts.k3s_version() if distribution == "k3s" else None
-    return {"distribution": distribution} | ({"version": version} if version else {})
+    """Arguments for a cluster of that distribution: with K3s, the newest version whose image is at hand."""
+    versions = archives.k3s_versions() if distribution == "k3s" else []
+    return {"distribution": distribution} | ({"version": versions[-1]} if versions else {})
 
 
 @dataclass(frozen=True)
