@@ -292,6 +292,59 @@ def test_another_address_or_version_is_written_into_the_nodes_there_are(control_
     with_nodes(control_plane, test)
 
 
+def _leading_to(address: str, port: int) -> dict[str, Any]:
+    """The status with which a tenant sends the API server elsewhere for a Node's logs and exec."""
+    return {
+        "status": {
+            "addresses": [{"type": "InternalIP", "address": address}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
+        }
+    }
+
+
+def test_a_node_whose_address_the_tenant_changes_is_put_right(control_plane: ControlPlane) -> None:
+    async def test(nodes: Nodes) -> None:
+        async with nodes.running() as made:
+            await made.ensure("moved")
+            await nodes.pod("pod", "moved")
+            before = await nodes.client.get(NODES, None, "moved")
+            wanted = (manifest.address_of(before), manifest.port_of(before))
+            change = _leading_to("192.0.2.1", 8081)
+            changed = await nodes.client.patch(NODES, None, "moved", change, subresource="status")
+            assert manifest.port_of(changed) == 8081
+
+            async def put_right() -> bool:
+                node = await nodes.client.get(NODES, None, "moved")
+                return (manifest.address_of(node), manifest.port_of(node)) == wanted
+
+            await eventually(put_right)
+            await nodes.client.delete(PODS, nodes.namespace, "pod", grace_period=0)
+        await nodes.client.delete(NODES, None, "moved")
+
+    with_nodes(control_plane, test)
+
+
+@pytest.mark.parametrize("port", [8081, 70000, 10249, 11250])
+def test_a_forged_port_is_not_taken_over(control_plane: ControlPlane, port: int) -> None:
+    """8081 is the kubelet's own health port; 70000 would have the host refuse all ports of the Service."""
+
+    async def test(nodes: Nodes) -> None:
+        for name in ("forged", "honest"):
+            await nodes.client.create(NODES, None, manifest.node(name, 10250, "192.0.2.9", nodes.config))
+        change = _leading_to("192.0.2.9", port)
+        await nodes.client.patch(NODES, None, "forged", change, subresource="status")
+        async with nodes.running() as made:
+            await asyncio.gather(made.ensure("honest"), made.ensure("forged"))
+            assert nodes.listener.served == {"honest": 10250, "forged": 10251}
+            assert await nodes.ports() == [10250, 10251]
+            node = await nodes.client.get(NODES, None, "forged")
+            assert manifest.port_of(node) == 10251
+        for name in ("forged", "honest"):
+            await nodes.client.delete(NODES, None, name)
+
+    with_nodes(control_plane, test)
+
+
 def test_configuration_errors_name_file_and_field(tmp_path: Path) -> None:
     file = tmp_path / "config.json"
     with pytest.raises(ConfigError, match=r"config\.json: No such file"):

@@ -87,7 +87,10 @@ class NodeManager:
         for entry in self._nodes:
             node = entry.object()
             port = manifest.port_of(node)
-            if self._is_ours(node) and port is not None and port not in self._ports.values():
+            # The status is the tenant's to write as well: a port that is not ours to give is not taken over.
+            if not self._is_ours(node) or port is None or port in self._ports.values():
+                continue
+            if port in self._all_ports():
                 self._ports[entry.name] = port
         for name in list(self._ports):
             self.queue.add(name)
@@ -138,9 +141,7 @@ class NodeManager:
             log.warning("a node of this name joined by itself", extra={"node": name})
             await self._withdraw(name)
             return
-        found = (manifest.port_of(node), manifest.address_of(node))
-        version = node["status"].get("nodeInfo", {}).get("kubeletVersion")
-        if found != (port, self._address) or version != self._config.version:
+        if self._is_changed(node, port):
             await self._virtual.patch(NODES, None, name, {"status": wanted["status"]}, subresource="status")
         self._heartbeats.start(name, node["metadata"]["uid"])
         self._ready.add(name)
@@ -204,11 +205,20 @@ class NodeManager:
 
     def _free_port(self) -> int:
         used = set(self._ports.values())
-        first = self._config.first_port
-        for port in range(first, first + MAX_NODES):
+        for port in self._all_ports():
             if port not in used:
                 return port
         raise ApiError(0, "NoPort", f"a cluster has at most {MAX_NODES} virtual nodes")
+
+    def _all_ports(self) -> range:
+        """The ports that the NetworkPolicies and the Service are made for."""
+        return range(self._config.first_port, self._config.first_port + MAX_NODES)
+
+    def _is_changed(self, node: Object, port: int) -> bool:
+        """Whether a Node leads elsewhere than to us, or is of another version."""
+        found = (manifest.port_of(node), manifest.address_of(node))
+        version = (node.get("status") or {}).get("nodeInfo", {}).get("kubeletVersion")
+        return found != (port, self._address) or version != self._config.version
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
@@ -224,11 +234,16 @@ class NodeManager:
                 self.queue.add(name)
 
     def _node_changed(self, change: Change) -> None:
-        """A Node that somebody deleted is made anew while pods name it."""
-        if change.new is None and change.entry.name in self._ready:
-            self._ready.discard(change.entry.name)
-            self._heartbeats.stop(change.entry.name)
-            self.queue.add(change.entry.name)
+        """A Node that somebody deleted is made anew while pods name it; one that was changed is put right."""
+        name = change.entry.name
+        if name not in self._ready:
+            return
+        if change.new is None:
+            self._heartbeats.stop(name)
+        elif not self._is_changed(change.new.object(), self._ports[name]):
+            return
+        self._ready.discard(name)
+        self.queue.add(name)
 
 
 def _of_daemon_set(pod: Object) -> bool:
