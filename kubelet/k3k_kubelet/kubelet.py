@@ -12,7 +12,7 @@ from k3k_kubelet.api.client import Object
 from k3k_kubelet.cache import Change, WorkQueue
 from k3k_kubelet.config import Config
 from k3k_kubelet.events import EventRecorder
-from k3k_kubelet.leader import RestartError
+from k3k_kubelet.leader import Leader, RestartError
 from k3k_kubelet.node import NodeManager
 from k3k_kubelet.node.heartbeat import Heartbeats
 from k3k_kubelet.server import Access, KubeletServer, TlsFiles
@@ -93,42 +93,62 @@ class Kubelet:
         if not self._shared.stores.are_synced():
             waiting = [i.resource.plural for i in self._shared.stores.informers if not i.synced.is_set()]
             return f"not synced: {', '.join(waiting)}"
-        return "" if self._working else "taking over nodes"
+        return "" if self._working else "waiting for the lease or the kubelet's Service"
 
     def reload_tls(self) -> None:
         """The serving certificate has been renewed."""
         self._server.reload_tls()
 
-    async def run(self) -> None:
-        """Works until cancelled. Nothing is changed anywhere before both sides are known completely."""
+    async def run(self, leader: Leader) -> None:
+        """Works until cancelled. Nothing is changed anywhere before both sides are known completely.
+
+        Args:
+            leader: Says when we may act. Nodes are kept alive in between too: that the host's API server is
+                away is no reason to let the virtual cluster evict its pods.
+
+        Raises:
+            RestartError: Another process has to go on, in a group.
+        """
         try:
             async with asyncio.TaskGroup() as group:
-                for informer in self._shared.stores.informers:
+                for informer in (*self._shared.stores.informers, self._mirror.informer):
                     group.create_task(informer.run())
                 await self._shared.stores.synced()
                 gc.collect()
                 gc.freeze()
                 await self._nodes.start()
-                self._add_all()
-                queues: tuple[WorkQueue[Any], ...] = (
-                    self._nodes.queue,
-                    self._configs.queue,
-                    self._tokens.queue,
-                    self._pods.queue,
-                    self._mirror.queue,
-                )
-                for queue in queues:
-                    group.create_task(queue.run())
-                group.create_task(self._mirror.informer.run())
                 group.create_task(self._events.run())
                 group.create_task(self._policy.run(self._pods.add_all))
                 group.create_task(self._patrol())
                 group.create_task(self._end_with_anchor())
-                self._working = True
-                log.info("working", extra={"pods": len(self._shared.stores.virtual_pods)})
+                await self._act(leader)
         finally:
             await self._server.close()
             await self._heartbeats.close()
+
+    async def _act(self, leader: Leader) -> None:
+        """Does the work of all queues while we hold the Lease."""
+        queues: tuple[WorkQueue[Any], ...] = (
+            self._nodes.queue,
+            self._configs.queue,
+            self._tokens.queue,
+            self._pods.queue,
+            self._mirror.queue,
+        )
+        while True:
+            await leader.held.wait()
+            self._add_all()
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for queue in queues:
+                        group.create_task(queue.run())
+                    group.create_task(_suspend(leader))
+                    self._working = True
+                    log.info("working", extra={"pods": len(self._shared.stores.virtual_pods)})
+            except* _SuspendedError:
+                log.warning("suspended")
+            finally:
+                self._working = False
 
     def _config_map_changed(self, change: Change) -> None:
         entry, anchor = change.new, (self._shared.config.anchor, self._shared.cluster.owner["uid"])
@@ -150,6 +170,15 @@ class Kubelet:
         self._configs.add_all()
         self._tokens.add_all()
         self._pods.add_all()
+
+
+class _SuspendedError(Exception):
+    """Ends the work of the queues until we may act again."""
+
+
+async def _suspend(leader: Leader) -> None:
+    await leader.lost.wait()
+    raise _SuspendedError
 
 
 def _cluster(config: Config, anchor: Object, api: tuple[str, int]) -> Cluster:

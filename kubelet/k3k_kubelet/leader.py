@@ -26,7 +26,7 @@ class RestartError(Exception):
 
 
 class LeadershipLostError(RestartError):
-    """The Lease could not be renewed in time, or somebody else holds it: this process must end."""
+    """Somebody else holds the Lease: this process must end."""
 
 
 class Leader:
@@ -38,8 +38,12 @@ class Leader:
         name: Its name.
         identity: Ours: the pod's name, so that a restarted container goes on at once.
         duration: Seconds without a renewal after which others may take it.
-        deadline: Seconds without a successful renewal after which we give up; less than `duration`.
+        deadline: Seconds without a successful renewal after which we stop acting; less than `duration`.
         retry: Seconds between tries and between renewals.
+
+    Attributes:
+        held: Set while we may act.
+        lost: Set while we may not.
     """
 
     def __init__(
@@ -62,7 +66,22 @@ class Leader:
         self._retry = retry
         self._seen: tuple[str, str] = ("", "")
         self._seen_at = 0.0
-        self.holds = False
+        self.held, self.lost = asyncio.Event(), asyncio.Event()
+        self.lost.set()
+
+    @property
+    def holds(self) -> bool:
+        """Whether we may act."""
+        return self.held.is_set()
+
+    def _hold(self, holds: bool) -> None:
+        if holds == self.holds:
+            return
+        log.info(
+            "leading" if holds else "not leading", extra={"lease": self._name, "identity": self._identity}
+        )
+        for event, value in ((self.held, holds), (self.lost, not holds)):
+            event.set() if value else event.clear()
 
     async def acquire(self) -> None:
         """Returns when we hold the Lease; waits as long as it takes."""
@@ -70,8 +89,7 @@ class Leader:
         while True:
             try:
                 if await self._try():
-                    self.holds = True
-                    log.info("leading", extra={"lease": self._name, "identity": self._identity})
+                    self._hold(True)
                     return
                 if not waiting:
                     log.info("waiting for the lease", extra={"lease": self._name, "holder": self._seen[0]})
@@ -83,31 +101,35 @@ class Leader:
     async def keep(self) -> None:
         """Renews the Lease until cancelled.
 
+        Who cannot renew it in time stops acting: `lost` is set before anybody else may take it, and `held`
+        again when the host answers and nobody has taken it meanwhile.
+
         Raises:
-            LeadershipLostError: It did not work in time.
+            LeadershipLostError: Somebody else holds it now.
         """
         loop = asyncio.get_running_loop()
         renewed = loop.time()
         while True:
             await asyncio.sleep(self._retry)
+            started = loop.time()
+            deadline = (renewed if self.holds else started) + self._deadline
             try:
-                async with asyncio.timeout_at(renewed + self._deadline):
-                    started = loop.time()
+                async with asyncio.timeout_at(deadline):
                     if not await self._try():
-                        self.holds = False
+                        self._hold(False)
                         raise LeadershipLostError(f"lease {self._name} is held by {self._seen[0]}")
-                    renewed = started
+                renewed = started
+                self._hold(True)
             except (ApiError, TimeoutError) as error:
                 log.warning("lease not renewed", extra={"lease": self._name, "error": str(error)})
-                if loop.time() - renewed >= self._deadline:
-                    self.holds = False
-                    raise LeadershipLostError(f"lease {self._name} not renewed in time") from error
+                if loop.time() >= renewed + self._deadline:
+                    self._hold(False)
 
     async def release(self) -> None:
         """Lets go of the Lease, so that the next process need not wait."""
         if not self.holds:
             return
-        self.holds = False
+        self._hold(False)
         change = {"spec": {"holderIdentity": "", "renewTime": micro_timestamp()}}
         try:
             async with asyncio.timeout(2.0):

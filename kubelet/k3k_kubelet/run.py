@@ -98,7 +98,7 @@ class Process:
                 await asyncio.to_thread(certificates.apply, spec)
                 group.create_task(certificates.maintain(spec, self._renewed))
                 self._kubelet = await self._assemble()
-                await self._kubelet.run()
+                await self._kubelet.run(leader)
         finally:
             await health.close()
             for client in self._clients:
@@ -162,7 +162,7 @@ class Process:
 
     def _missing(self) -> str:
         """What keeps the kubelet from being ready."""
-        return "waiting for the lease" if self._kubelet is None else self._kubelet.missing()
+        return "waiting for the lease or the host" if self._kubelet is None else self._kubelet.missing()
 
     def _client(
         self, endpoint: HostEndpoint | VirtualEndpoint, *, connections: int, seconds: float = 30.0

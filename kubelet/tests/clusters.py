@@ -92,8 +92,11 @@ class Clusters:
         self.directory = directory
         (directory / "host").mkdir()
         (directory / "virtual").mkdir()
-        self.host = ControlPlane(directory / "host", controllers=True)
-        self.virtual = ControlPlane(directory / "virtual", controllers=True)
+        # Without nodes on the host, its pod GC would delete every pod that the tests have scheduled.
+        host = ("*", "-persistentvolume-attach-detach-controller", "-pod-garbage-collector-controller")
+        self.host = ControlPlane(directory / "host", controllers=host)
+        virtual = ("*", "-persistentvolume-attach-detach-controller")
+        self.virtual = ControlPlane(directory / "virtual", controllers=virtual)
         self.health_port = free_ports(1)[0]
         self.first_port = 12000 + os.getpid() % 400 * 50
         self.kubelet: subprocess.Popen[bytes] | None = None

@@ -45,11 +45,11 @@ class ControlPlane:
     Args:
         directory: An empty folder for keys, data and logs.
         api_server_flags: Further flags of kube-apiserver.
-        controllers: Whether the controller manager runs as well.
+        controllers: Which controllers run, as in `--controllers`; no controller manager when empty.
     """
 
     def __init__(
-        self, directory: Path, *, api_server_flags: Sequence[str] = (), controllers: bool = False
+        self, directory: Path, *, api_server_flags: Sequence[str] = (), controllers: Sequence[str] = ()
     ) -> None:
         self.directory = directory
         self.pki = directory / "pki"
@@ -71,7 +71,7 @@ class ControlPlane:
                 f"--root-ca-file={self.pki}/server-ca.crt",
                 "--use-service-account-credentials=true",
                 "--leader-elect=false",
-                "--controllers=*,-persistentvolume-attach-detach-controller",
+                f"--controllers={','.join(self.controllers)}",
                 "--node-monitor-grace-period=40s",
                 "--secure-port=0",
             )

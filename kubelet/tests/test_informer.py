@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import shutil
 import urllib.request
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -94,6 +95,18 @@ def test_a_deletion_brings_the_last_state() -> None:
     assert changes[0].entry.object()["data"] == {"v": "7"}
 
 
+def test_a_server_that_lost_its_data_is_believed() -> None:
+    store = Store()
+    for name in ("same", "gone"):
+        store.put(config_map(name, 50, f"old-{name}"))
+    store.rewind()
+    store.put(config_map("same", 3, "new-same"))
+    store.put(config_map("new", 4))
+    store.retain({("default", "same"), ("default", "new")}, 5)
+    assert sorted((entry.name, entry.uid) for entry in store) == [("new", "uid-new"), ("same", "new-same")]
+    assert store.seen_version == 5
+
+
 def with_informer(
     plane: ControlPlane, test: Callable[[ApiClient, Informer], Awaitable[None]], **options: Any
 ) -> None:
@@ -172,3 +185,20 @@ def test_metadata_alone_is_kept_and_watched(control_plane: ControlPlane) -> None
         assert "data" not in entry.object()
 
     with_informer(control_plane, test, metadata_only=True)
+
+
+def test_a_server_that_comes_back_empty_is_followed_at_once(own_control_plane: ControlPlane) -> None:
+    async def test(client: ApiClient, informer: Informer) -> None:
+        plane, store = own_control_plane, informer.store
+        for number in range(300):  # far ahead of the empty server
+            await client.create(CONFIG_MAPS, "default", config_map(f"lost-{number}"))
+        await eventually(lambda: store.get("default", "lost-299"))
+        plane.stop("kube-apiserver", "etcd")
+        shutil.rmtree(plane.directory / "etcd")
+        await asyncio.to_thread(plane.start_etcd)
+        await asyncio.to_thread(plane.start_api_server)
+        await eventually(lambda: store.get("default", "lost-0") is None)
+        await client.create(CONFIG_MAPS, "default", config_map("fresh"))
+        await eventually(lambda: store.get("default", "fresh"))
+
+    with_informer(own_control_plane, test)

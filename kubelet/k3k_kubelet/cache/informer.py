@@ -15,7 +15,7 @@ from k3k_kubelet.cache.store import Key, Store
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE, LAST_PAUSE = 0.2, 30.0
+FIRST_PAUSE, LAST_PAUSE = 0.2, 5.0
 """Seconds between tries after errors: doubled from the first to the last."""
 
 
@@ -56,6 +56,7 @@ class Informer:
         self._metadata_only = metadata_only
         self._idle = idle
         self._version: str | None = None
+        self._was_cut = False
         self._failures = 0
 
     async def run(self) -> None:
@@ -64,12 +65,28 @@ class Informer:
             try:
                 if self._version is None:
                     await self._list()
+                elif self._was_cut:
+                    await self._check_history(self._version)
+                self._was_cut = False
                 await self._watch()
             except GoneError as error:
                 log.info("list again", extra={"resource": self.resource.plural, "why": error.message})
                 self._version = None
             except ApiError as error:
+                self._was_cut = True
                 await self._pause(error)
+
+    async def _check_history(self, version: str) -> None:
+        """After a lost connection: a server that came back without its data would send us nothing for long.
+
+        Raises:
+            GoneError: Its newest version is older than ours.
+        """
+        path, query = self.resource.path(self._namespace), {**self._query, "limit": "1"}
+        page = await self._client.request("GET", path, query=query)
+        newest = page["metadata"]["resourceVersion"]
+        if int(newest) < int(version):
+            raise GoneError(410, "Expired", f"the server is at version {newest}, we were at {version}")
 
     async def _pause(self, error: ApiError) -> None:
         self._failures += 1
@@ -88,6 +105,8 @@ class Informer:
             self.resource, self._namespace, query=self._query, metadata_only=self._metadata_only
         )
         async for page in pages:
+            if not version and int(page["metadata"]["resourceVersion"]) < self.store.seen_version:
+                self.store.rewind()
             version = page["metadata"]["resourceVersion"]
             for obj in page.get("items") or ():
                 metadata = obj["metadata"]

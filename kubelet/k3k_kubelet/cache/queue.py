@@ -19,6 +19,8 @@ Worker = Callable[[K], Awaitable[float | None]]
 """Does the work of a key. A number: again after so many seconds. An exception: again, later each time."""
 
 FIRST_BACKOFF, LAST_BACKOFF = 0.05, 60.0
+OUTAGE_BACKOFF = 5.0
+"""The longest back-off while a server does not answer or is not itself: work goes on soon after."""
 
 
 class WorkQueue(Generic[K]):
@@ -139,7 +141,9 @@ class WorkQueue(Generic[K]):
 
     def _failed(self, key: K, error: Exception) -> None:
         count = self._failures[key] = self._failures.get(key, 0) + 1
-        pause = min(self._first_backoff * 2 ** min(count - 1, 20), LAST_BACKOFF)
+        outage = isinstance(error, ApiError) and (error.code == 0 or error.code >= 500)
+        longest = OUTAGE_BACKOFF if outage else LAST_BACKOFF
+        pause = min(self._first_backoff * 2 ** min(count - 1, 20), longest)
         pause *= random.uniform(0.75, 1.25)  # noqa: S311 - jitter
         expected = isinstance(error, self._expected)
         log.log(

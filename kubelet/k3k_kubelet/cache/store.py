@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 import orjson
+from msgspec import structs
 
 Object = dict[str, Any]
 Key = tuple[str, str]
@@ -137,6 +138,14 @@ class Store:
             # What the deletion carries is the newest state there is: handlers get that one.
             self._set(entry)
             self._drop(entry)
+
+    def rewind(self) -> None:
+        """Before a list that is older than what we know: the server lost its data, and the list is the truth.
+
+        Versions of before say nothing any more; entries stay until the list's objects replace them.
+        """
+        self._entries = {key: structs.replace(entry, version=0) for key, entry in self._entries.items()}
+        self.seen_version = 0
 
     def retain(self, keys: set[Key], version: int) -> None:
         """After a full list of `version`: removes what it lacks, but for writes of ours since then."""

@@ -13,7 +13,6 @@ from k3k_kubelet.sync.stores import Reference
 from k3k_kubelet.sync.tokens import TokenController
 from k3k_kubelet.translate import HostPod, Refused, identity
 from k3k_kubelet.translate import pod as translate_pod
-from k3k_kubelet.translate.rewrite import rewriter
 
 log = logging.getLogger(__name__)
 
@@ -89,13 +88,9 @@ class Creation:
             return found  # ours, from before a restart or a lost answer
 
     async def _failed(self, pod: Object, error: ApiError | NameTakenError) -> None:
-        if isinstance(error, ApiError):
-            if error.code == 0 or error.code >= 500:
-                return  # not about this pod
-            rewrite = rewriter(pod, self._shared.cluster.name, self._shared.cluster.namespace, "")
-            message = rewrite(error.message)
-        else:
-            message = str(error)
+        if isinstance(error, ApiError) and (error.code == 0 or error.code >= 500):
+            return  # not about this pod
+        message = self._shared.said_inside(pod, error)
         self._shared.events.emit(pod, "Warning", FAILED, message)
         try:
             await self._status.pending(pod, FAILED, message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import logging
 from collections import OrderedDict
 
@@ -19,6 +20,8 @@ CONCURRENCY = 4
 BURST = 25.0
 REFILL_SECONDS = 20.0
 """Events of one pod: a burst, then one in so many seconds, for a pod that fails again and again."""
+NEWS_SECONDS = 600.0
+"""Of the events there are at the start, those of the last minutes are told; others were before."""
 REMEMBERED = 2000
 """Pods whose rate is known."""
 _REPEATED = ("count", "lastTimestamp", "message", "series", "type")
@@ -54,6 +57,7 @@ class EventMirror:
         self._shared = shared
         self._store = Store(reduce=_reduce)
         self._limit = RateLimit()
+        self._news_from = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=NEWS_SECONDS)
         self.queue: WorkQueue[Key] = WorkQueue("events", self._mirror, concurrency=CONCURRENCY)
         self._store.subscribe(self._changed)
         self.informer = Informer(
@@ -71,6 +75,8 @@ class EventMirror:
         if entry is None:
             return
         event = entry.object()
+        if not self._is_news(event):
+            return
         pod = self._virtual_pod(event)
         now = asyncio.get_running_loop().time()
         if pod is None or not self._limit.take(pod["metadata"]["uid"], now):
@@ -82,6 +88,16 @@ class EventMirror:
             if error.code == 0 or error.code >= 500:
                 raise  # later
             log.info("event not mirrored", extra={"event": key[1], "error": str(error)})
+
+    def _is_news(self, event: Object) -> bool:
+        series = event.get("series") or {}
+        times = (
+            event["metadata"]["creationTimestamp"],
+            event.get("lastTimestamp"),
+            series.get("lastObservedTime"),
+        )
+        latest = max(datetime.datetime.fromisoformat(text) for text in times if text)
+        return latest >= self._news_from
 
     async def _write(self, event: Object) -> None:
         namespace, name = event["metadata"]["namespace"], event["metadata"]["name"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 
-from k3k_kubelet.api import PODS, ConflictError, NotFoundError, PatchType
+from k3k_kubelet.api import PODS, ConflictError, ForbiddenError, InvalidError, NotFoundError, PatchType
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.cache import Change, Entry, WorkQueue
 from k3k_kubelet.cache.store import Key
@@ -124,11 +124,11 @@ class PodController:
             return None
         if node:
             await self._nodes.ensure(node)
-        await self._update(pod, host)
-        await self._write_gates(pod, host)
         await self._status.mirror(pod, host)
+        await self._write_gates(pod, host)
         if not metadata.get("annotations", {}).get(HOST_POD_UID) and node:
             await self._mark(pod, host)
+        await self._update(pod, host)
         return None
 
     async def _bind(self, pod: Object, host: Object) -> float | None:
@@ -174,9 +174,15 @@ class PodController:
         if change is None:
             return
         metadata = host["metadata"]
-        written = await self._shared.host.patch(
-            *(PODS, metadata["namespace"], metadata["name"], change), kind=PatchType.STRATEGIC
-        )
+        try:
+            written = await self._shared.host.patch(
+                *(PODS, metadata["namespace"], metadata["name"], change), kind=PatchType.STRATEGIC
+            )
+        except (ForbiddenError, InvalidError) as error:
+            self._shared.events.emit(
+                pod, "Warning", "HostPodNotUpdated", self._shared.said_inside(pod, error)
+            )
+            raise
         self._shared.stores.host_pods.observe(written)
 
     async def _write_gates(self, pod: Object, host: Object) -> None:

@@ -6,12 +6,14 @@ import logging
 from dataclasses import dataclass
 
 from k3k_kubelet.api import CONFIG_MAPS, ApiClient, ApiError
+from k3k_kubelet.api.client import Object
 from k3k_kubelet.cache import Entry
 from k3k_kubelet.config import Config
 from k3k_kubelet.events import EventRecorder
 from k3k_kubelet.sync.policy import PolicyFile
 from k3k_kubelet.sync.stores import Stores
 from k3k_kubelet.translate import Cluster, Identity, names
+from k3k_kubelet.translate.rewrite import rewriter
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +27,9 @@ class NameTakenError(Exception):
 
     def __init__(self, kind: str, name: str, owner: Identity | None) -> None:
         self.owner = owner
+        self.kind = kind
         whose = f"{owner.cluster}: {owner.namespace}/{owner.name}" if owner else "nobody we know"
-        super().__init__(f"{kind} {name} on the host exists and belongs to {whose}; it is left alone")
+        super().__init__(f"{kind} {name} on the host belongs to {whose}")
 
 
 class AnchorGoneError(Exception):
@@ -64,6 +67,16 @@ class Shared:
     def host_name(self, namespace: str, name: str) -> str:
         """Name on the host of a virtual object."""
         return names.host_name(self.cluster.name, namespace, name)
+
+    def said_inside(self, pod: Object, error: Exception) -> str:
+        """What the tenant may read of a failure on the host: his own names, nobody else's."""
+        if isinstance(error, ApiError):
+            return rewriter(pod, self.cluster.name, self.cluster.namespace, "")(error.message)
+        if isinstance(error, NameTakenError):
+            return (
+                f"a {error.kind} of somebody else has the name on the host that this needs; it is left alone"
+            )
+        return str(error)
 
     def check_anchor(self) -> None:
         """Call it before anything is made on the host.
