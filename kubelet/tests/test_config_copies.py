@@ -62,6 +62,19 @@ async def _gone(world: World, name: str) -> bool:
     return await world.host_get(CONFIG_MAPS, name) is None
 
 
+def test_a_pod_that_waits_uses_nothing(clusters: Clusters) -> None:
+    async def test(world: World) -> None:
+        await world.create(SECRETS, "hoard", stringData={"a": "1"})
+        await world.pod("gated", schedulingGates=[{"name": "example.com/wait"}], **uses(secret="hoard"))
+        await world.pod("other", schedulerName="mine", **uses(secret="hoard"))
+        await world.virtual.patch(SECRETS, world.namespace, "hoard", {"stringData": {"a": "2"}})
+        await never(lambda: world.host_get(SECRETS, "hoard"), 0.5)
+        await world.pod("runs", **uses(secret="hoard"))
+        await world.until_host(SECRETS, "hoard", lambda copy: decoded(copy["data"]) == {"a": "2"})
+
+    in_world(clusters, test)
+
+
 def test_an_object_that_comes_later_and_goes_again(clusters: Clusters) -> None:
     async def test(world: World) -> None:
         await world.pod("early", **uses("late", optional=True))

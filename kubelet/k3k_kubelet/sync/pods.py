@@ -18,7 +18,7 @@ from k3k_kubelet.sync.config import ConfigController
 from k3k_kubelet.sync.creation import Creation
 from k3k_kubelet.sync.shared import EXPECTED, HOST_POD_UID, Shared
 from k3k_kubelet.sync.status import StatusWriter, lost
-from k3k_kubelet.sync.stores import is_terminal, node_of
+from k3k_kubelet.sync.stores import is_terminal, node_of, wants_copy
 from k3k_kubelet.sync.tokens import TokenController
 from k3k_kubelet.translate import Refused, identity
 from k3k_kubelet.translate import pod as translate_pod
@@ -27,7 +27,6 @@ from k3k_kubelet.translate import status as translate_status
 log = logging.getLogger(__name__)
 
 CONCURRENCY = 32
-DEFAULT_SCHEDULER = "default-scheduler"
 
 
 class PodController:
@@ -84,9 +83,7 @@ class PodController:
     def _is_ours(self, pod: Object) -> bool:
         """Whether a pod is for us: left to the default scheduler, or bound to no kubelet's Node but ours."""
         node = node_of(pod)
-        if node:
-            return self._nodes.is_ours_or_absent(node)
-        return bool(pod["spec"].get("schedulerName", DEFAULT_SCHEDULER) == DEFAULT_SCHEDULER)
+        return wants_copy(pod) and (not node or self._nodes.is_ours_or_absent(node))
 
     async def _without_copy(self, pod: Object) -> float | None:
         metadata = pod["metadata"]
@@ -98,8 +95,6 @@ class PodController:
             return None
         if _had_copy(pod):
             return await self._copy_vanished(pod)
-        if pod["spec"].get("schedulingGates"):
-            return None
         return await self._creation.create(pod)
 
     async def _with_copy(self, pod: Object, host: Object) -> float | None:

@@ -13,6 +13,7 @@ from k3k_kubelet.cache.store import Key, Object
 from k3k_kubelet.translate import identity
 from k3k_kubelet.translate import pod as translate_pod
 
+DEFAULT_SCHEDULER = "default-scheduler"
 TERMINAL = frozenset({"Succeeded", "Failed"})
 """Phases that a pod never leaves."""
 
@@ -50,6 +51,16 @@ def is_terminal(pod: Object) -> bool:
 def node_of(pod: Object) -> str:
     """The node that a pod is bound to, `""` for none."""
     return pod["spec"].get("nodeName") or ""
+
+
+def wants_copy(pod: Object) -> bool:
+    """Whether a pod's scheduling is up to us: it is bound, or left to the default scheduler without gates."""
+    spec = pod["spec"]
+    if spec.get("nodeName"):
+        return True
+    return (
+        not spec.get("schedulingGates") and spec.get("schedulerName", DEFAULT_SCHEDULER) == DEFAULT_SCHEDULER
+    )
 
 
 class Stores:
@@ -117,8 +128,12 @@ def _nodes(pod: Object) -> Iterable[str]:
 
 
 def _uses(pod: Object) -> Iterable[str]:
-    """The references of a pod that is not over yet."""
-    if is_terminal(pod):
+    """The references of a pod that has a copy on the host, or is to get one.
+
+    A pod that waits (gates, another scheduler) uses nothing: a tenant could fill the host with copies by it,
+    past every quota on pods.
+    """
+    if is_terminal(pod) or not wants_copy(pod):
         return
     namespace = pod["metadata"]["namespace"]
     found = translate_pod.references(pod)
