@@ -31,7 +31,8 @@ def test_deployment_spread_over_nodes(cluster: View, inside: Kubectl) -> None:
         assert virtual["spec"]["nodeName"] == copy["spec"]["nodeName"]
         for field in ("podIP", "podIPs", "hostIP", "startTime"):
             assert virtual["status"][field] == copy["status"][field], field
-        assert virtual["status"]["containerStatuses"] == copy["status"]["containerStatuses"]
+        (seen,), (real,) = virtual["status"]["containerStatuses"], copy["status"]["containerStatuses"]
+        assert seen == {key: real[key] for key in seen}  # an older virtual cluster knows fewer fields
         assert copy["metadata"]["annotations"]["k3k-pulumi.io/uid"] == virtual["metadata"]["uid"]
 
     used = {virtual["spec"]["nodeName"] for virtual in pods}
