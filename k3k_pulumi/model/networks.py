@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Sequence
-from itertools import chain
 from typing import Any
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -13,19 +12,37 @@ PRIVATE = tuple(
     map(
         ipaddress.ip_network,
         (
+            "0.0.0.0/8",
             "10.0.0.0/8",
-            "172.16.0.0/12",
-            "192.168.0.0/16",
             "100.64.0.0/10",
-            "169.254.0.0/16",
             "127.0.0.0/8",
+            "168.63.129.16/32",
+            "169.254.0.0/16",
+            "172.16.0.0/12",
+            "192.0.0.0/24",
+            "192.168.0.0/16",
+            "198.18.0.0/15",
+            "224.0.0.0/3",
+            "::/96",
+            "64:ff9b:1::/48",
+            "2002::/16",
             "fc00::/7",
-            "fe80::/10",
+            "fe80::/9",
+            "ff00::/8",
         ),
     )
 )
-"""Ranges that egress `internet` leaves out: private (RFC 1918, 4193), shared (RFC 6598), link-local with the
-clouds' metadata addresses, loopback."""
+"""Ranges that egress `internet` leaves out: nothing in them is the internet.
+
+Private (RFC 1918, 4193), shared (RFC 6598), link-local with the clouds' metadata addresses, loopback, and
+what IANA reserves: 192.0.0.0/24 and 198.18.0.0/15 are used inside data centres, 240.0.0.0/4 for pods by
+some. Two of the clouds' services hide elsewhere: Oracle's metadata in 192.0.0.0/24, and Azure's
+168.63.129.16, which gives any pod its node's credentials. In IPv6 also what carries an IPv4 address inside
+(compatible, 6to4, local NAT64); mapped addresses are on no wire, and Kubernetes takes no rule with them.
+"""
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+"""The well-known prefix behind which a NAT64 gateway reaches IPv4 (RFC 6052)."""
 
 _UNUSABLE = tuple(
     map(
@@ -85,8 +102,18 @@ def collapse(networks: Iterable[Network], version: int) -> list[str]:
 
 
 def denied(host_cidrs: Iterable[Network], version: int) -> list[str]:
-    """What egress `internet` leaves out of one address family's whole range."""
-    return collapse(chain(PRIVATE, host_cidrs), version)
+    """What egress `internet` leaves out of one address family's whole range.
+
+    An IPv4 range is left out of IPv6 too, where NAT64 has it.
+    """
+    ranges = [*PRIVATE, *host_cidrs]
+    translated = [_behind_nat64(each) for each in ranges if isinstance(each, ipaddress.IPv4Network)]
+    return collapse([*ranges, *translated], version)
+
+
+def _behind_nat64(network: ipaddress.IPv4Network) -> ipaddress.IPv6Network:
+    address = int(_NAT64.network_address) | int(network.network_address)
+    return ipaddress.IPv6Network((address, _NAT64.prefixlen + network.prefixlen))
 
 
 def is_address(text: str) -> bool:
