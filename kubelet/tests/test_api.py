@@ -28,6 +28,7 @@ from k3k_kubelet.api import (
 )
 from k3k_kubelet.api.errors import from_response
 from k3k_kubelet.api.watch import LineSplitter, watch
+from yarl import URL
 
 from kubelet.tests.controlplane import ADDRESS, ControlPlane, free_ports
 
@@ -225,3 +226,18 @@ def test_lines_do_not_depend_on_the_chunks(size: int) -> None:
     ]
     assert lines == [b'{"a":1}', b'{"bb":"' + b"x" * 50 + b'"}']
     assert splitter.feed(b'"}\n') == [b'{"rest"}']
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_no_name_makes_a_path_lead_elsewhere(name: str) -> None:
+    """A tenant writes what he likes where Kubernetes checks no name, as in a Binding's target."""
+    with pytest.raises(InvalidError, match="not a name"):
+        PODS.path("default", name)
+    with pytest.raises(InvalidError, match="not a name"):
+        PODS.path(name, "web")
+
+
+def test_names_are_one_segment_of_a_path() -> None:
+    path = PODS.path("a/../b", "c?force#%2e%2e", "log")
+    assert path == "/api/v1/namespaces/a%2F..%2Fb/pods/c%3Fforce%23%252e%252e/log"
+    assert URL(f"https://192.0.2.1{path}").raw_path == path

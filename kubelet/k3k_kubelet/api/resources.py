@@ -6,6 +6,8 @@ from urllib.parse import quote
 
 import msgspec
 
+from k3k_kubelet.api.errors import InvalidError
+
 
 class Resource(msgspec.Struct, frozen=True):
     """A resource of an API group.
@@ -30,16 +32,31 @@ class Resource(msgspec.Struct, frozen=True):
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str = "") -> str:
-        """The URL path of the collection, an object or its subresource; `namespace=None`: all of them."""
+        """The URL path of the collection, an object or its subresource; `namespace=None`: all of them.
+
+        Raises:
+            InvalidError: A name that would make it the path of something else: `""`, `.` or `..`.
+        """
         parts = ["/apis", self.group, self.version] if self.group else ["/api", self.version]
         if self.namespaced and namespace is not None:
-            parts += ["namespaces", quote(namespace, safe="")]
+            parts += ["namespaces", _segment(namespace)]
         parts.append(self.plural)
         if name is not None:
-            parts.append(quote(name, safe=""))
+            parts.append(_segment(name))
         if subresource:
             parts.append(subresource)
         return "/".join(parts)
+
+
+def _segment(name: str) -> str:
+    """A name as one segment of a path.
+
+    Quoting does not help against dots, which HTTP clients resolve, nor against an empty name, with which an
+    object's path is that of its collection.
+    """
+    if name in ("", ".", ".."):
+        raise InvalidError(422, "Invalid", f"{name!r} is not a name that an object can have")
+    return quote(name, safe="")
 
 
 PODS = Resource("", "v1", "pods", "Pod")
