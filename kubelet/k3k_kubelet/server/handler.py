@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +17,7 @@ from k3k_kubelet.server import messages, routes, tunnel
 from k3k_kubelet.server.access import Access, Identity
 from k3k_kubelet.server.messages import HttpError, Request
 from k3k_kubelet.server.routes import Action, Page, PodRequest
+from k3k_kubelet.server.tls import TlsStream
 
 log = logging.getLogger(__name__)
 
@@ -72,8 +72,7 @@ class Exchange:
     node: str
     request: Request
     connection: h11.Connection
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
+    stream: TlsStream
 
 
 class Handler:
@@ -99,17 +98,17 @@ class Handler:
 
     async def answer(self, exchange: Exchange) -> None:
         """Writes the answer to a request, an error too. A stream has ended when this returns."""
-        request, writer = exchange.request, exchange.writer
+        request, stream = exchange.request, exchange.stream
         asked: PodRequest | Page | None = None
         try:
-            certificate = writer.get_extra_info("peercert")
-            identity = await self._access.identify(certificate, request.header(b"authorization"))
+            authorization = request.header(b"authorization")
+            identity = await self._access.identify(stream.peer_certificate(), authorization)
             await self._access.permit(identity, exchange.node, request.method, request.segments)
             asked = routes.parse(request)
             if isinstance(asked, PodRequest):
                 await self._stream(exchange, asked, identity)
             elif asked is Page.HEALTHZ:
-                await messages.respond(exchange.connection, writer, 200, b"ok", content_type="text/plain")
+                await messages.respond(exchange.connection, stream, 200, b"ok", content_type="text/plain")
             else:
                 pods = {
                     "kind": "PodList",
@@ -117,10 +116,10 @@ class Handler:
                     "metadata": {},
                     "items": [*self._pods_of(exchange.node)],
                 }
-                await messages.respond(exchange.connection, writer, 200, orjson.dumps(pods))
+                await messages.respond(exchange.connection, stream, 200, orjson.dumps(pods))
         except HttpError as error:
             plain = isinstance(asked, PodRequest) and asked.action is Action.LOGS
-            await messages.respond_error(exchange.connection, writer, error, plain=plain)
+            await messages.respond_error(exchange.connection, stream, error, plain=plain)
 
     async def _stream(self, exchange: Exchange, asked: PodRequest, identity: Identity) -> None:
         pod = self._find(exchange.node, asked)
@@ -133,20 +132,21 @@ class Handler:
             raise HttpError(
                 400, f"{asked.action.value}: unable to upgrade: needs Upgrade: SPDY/3.1 or websocket"
             )
+        target = host_target(pod, asked)
         with self._slot():
-            stream = await tunnel.open_stream(self._host, request.method, host_target(pod, asked), headers)
+            host = await tunnel.open_stream(self._host, request.method, target, headers)
             try:
-                if stream.code != (200 if asked.action is Action.LOGS else 101):
-                    raise _refusal(stream.code, await stream.error_body(), pod)
-                subject = {
+                if host.code != (200 if asked.action is Action.LOGS else 101):
+                    raise _refusal(host.code, await host.error_body(), pod)
+                who = {
                     "pod": f"{pod.namespace}/{pod.name}",
                     "container": asked.container,
                     "user": identity.name,
                 }
-                log.debug("%s begins", asked.action.value, extra=subject)
-                await self._relay(exchange, stream)
+                log.debug("%s begins", asked.action.value, extra=who)
+                await self._relay(exchange, host)
             finally:
-                await stream.close()
+                await host.stream.close()
 
     def _find(self, node: str, asked: PodRequest) -> PodRef:
         """The pod, if it runs on this node and has the container."""
@@ -158,11 +158,11 @@ class Handler:
             raise HttpError(404, f'container "{asked.container}" not found in pod "{asked.name}"')
         return pod
 
-    async def _relay(self, exchange: Exchange, stream: tunnel.HostStream) -> None:
+    async def _relay(self, exchange: Exchange, host: tunnel.HostStream) -> None:
         """Passes on the head of the host's answer, then bytes until one side ends."""
-        connection, writer = exchange.connection, exchange.writer
-        headers = stream.headers()
-        if stream.code == 101:
+        connection, client = exchange.connection, exchange.stream
+        headers = host.headers()
+        if host.code == 101:
             head = connection.send(
                 h11.InformationalResponse(status_code=101, headers=headers, reason=b"Switching Protocols")
             )
@@ -173,10 +173,10 @@ class Handler:
             head = connection.send(
                 h11.Response(status_code=200, headers=[*headers, (b"Connection", b"close")])
             )
-        writer.write((head or b"") + stream.early)
-        stream.writer.write(connection.trailing_data[0])
-        client = (exchange.reader, writer)
-        await tunnel.splice(client, stream, idle_seconds=self._limits.idle_seconds)
+        client.write((head or b"") + host.early)
+        host.stream.write(connection.trailing_data[0])
+        await tunnel.splice(client, host.stream, idle_seconds=self._limits.idle_seconds)
+        await client.flush(self._limits.idle_seconds)
 
     @contextlib.contextmanager
     def _slot(self) -> Iterator[None]:

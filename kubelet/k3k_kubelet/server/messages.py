@@ -10,11 +10,14 @@ from urllib.parse import parse_qsl, unquote
 import h11
 import orjson
 
+from k3k_kubelet.server.tls import TlsStream
+
 Headers = list[tuple[bytes, bytes]]
 
 HEAD_BYTES = 256 * 1024
 """Largest request head: `kubectl exec` puts the whole command into the query."""
-CHUNK_BYTES = 64 * 1024
+WRITE_SECONDS = 30.0
+"""For a client to take an answer."""
 
 _REASONS = {
     400: "BadRequest",
@@ -72,7 +75,7 @@ class Request:
         return next((value.decode("latin-1") for key, value in self.headers if key == name), "")
 
 
-async def read_request(connection: h11.Connection, reader: asyncio.StreamReader) -> Request | None:
+async def read_request(connection: h11.Connection, stream: TlsStream) -> Request | None:
     """The next request; None when the client has closed.
 
     Raises:
@@ -83,7 +86,7 @@ async def read_request(connection: h11.Connection, reader: asyncio.StreamReader)
         try:
             event = connection.next_event()
             if event is h11.NEED_DATA:
-                connection.receive_data(await reader.read(CHUNK_BYTES))
+                connection.receive_data(await stream.read())
                 continue
         except h11.RemoteProtocolError as error:
             raise HttpError(error.error_status_hint, f"bad request: {error}") from error
@@ -118,7 +121,7 @@ def _request(event: h11.Request) -> Request:
 
 async def respond(
     connection: h11.Connection,
-    writer: asyncio.StreamWriter,
+    stream: TlsStream,
     code: int,
     body: bytes,
     *,
@@ -134,12 +137,13 @@ async def respond(
         # After a refusal nothing is known about what else the client has sent.
         headers.append((b"Connection", b"close"))
     for event in (h11.Response(status_code=code, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
-        writer.write(connection.send(event) or b"")
-    await writer.drain()
+        stream.write(connection.send(event) or b"")
+    async with asyncio.timeout(WRITE_SECONDS):
+        await stream.drain()
 
 
 async def respond_error(
-    connection: h11.Connection, writer: asyncio.StreamWriter, error: HttpError, *, plain: bool = False
+    connection: h11.Connection, stream: TlsStream, error: HttpError, *, plain: bool = False
 ) -> None:
     """Writes an error: a Status, or its message alone.
 
@@ -149,6 +153,6 @@ async def respond_error(
     if connection.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
         return
     if plain:
-        await respond(connection, writer, error.code, error.message.encode(), content_type="text/plain")
+        await respond(connection, stream, error.code, error.message.encode(), content_type="text/plain")
     else:
-        await respond(connection, writer, error.code, orjson.dumps(error.status()))
+        await respond(connection, stream, error.code, orjson.dumps(error.status()))

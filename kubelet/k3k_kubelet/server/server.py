@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 import ssl
@@ -13,10 +12,11 @@ from pathlib import Path
 import h11
 
 from k3k_kubelet.api.endpoint import Endpoint
-from k3k_kubelet.server import messages, tunnel
+from k3k_kubelet.server import messages
 from k3k_kubelet.server.access import Access
 from k3k_kubelet.server.handler import Exchange, Handler, Limits, Lookup, PodsOf
 from k3k_kubelet.server.messages import HttpError
+from k3k_kubelet.server.tls import TlsStream
 
 log = logging.getLogger(__name__)
 
@@ -82,18 +82,14 @@ class KubeletServer:
         server = self._servers.get(node)
         if server is None:
 
-            async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                # Only `close` cancels; before Python 3.12 the callback of `start_server` trips over it.
-                with contextlib.suppress(asyncio.CancelledError):
-                    await self._connected(node, reader, writer)
+            def accepted(stream: TlsStream) -> None:
+                task = loop.create_task(self._serve(node, stream))
+                self._connections[task] = node
+                task.add_done_callback(self._connections.pop)
 
-            server = await asyncio.start_server(
-                connected,
-                sock=_bind(self._address, port),
-                limit=messages.CHUNK_BYTES,
-                ssl=self._context,
-                ssl_handshake_timeout=tunnel.HANDSHAKE_SECONDS,
-                ssl_shutdown_timeout=tunnel.SHUTDOWN_SECONDS,
+            loop = asyncio.get_running_loop()
+            server = await loop.create_server(
+                lambda: TlsStream(self._context, accepted=accepted), sock=_bind(self._address, port)
             )
             self._servers[node] = server
         bound: int = server.sockets[0].getsockname()[1]
@@ -110,37 +106,34 @@ class KubeletServer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _connected(self, node: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is None or len(self._connections) >= self._limits.connections:
-            writer.transport.abort()
-            return
-        self._connections[task] = node
+    async def _serve(self, node: str, stream: TlsStream) -> None:
+        """Serves one connection."""
         try:
-            tunnel.keep_alive(writer)
-            await self._requests(node, reader, writer)
-        except (OSError, TimeoutError, h11.LocalProtocolError) as error:
+            if len(self._connections) <= self._limits.connections:
+                await stream.handshake()
+                await self._requests(node, stream)
+                await stream.close()
+        except (OSError, h11.LocalProtocolError) as error:
             log.debug("connection ended", extra={"node": node, "error": repr(error)})
         except Exception:
             log.exception("request failed", extra={"node": node})
         finally:
-            del self._connections[task]
-            await tunnel.close(writer)
+            stream.abort()
 
-    async def _requests(self, node: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _requests(self, node: str, stream: TlsStream) -> None:
         """Answers the requests of a connection, one after the other."""
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=messages.HEAD_BYTES)
         seconds = self._limits.head_seconds
         while True:
             try:
                 async with asyncio.timeout(seconds):
-                    request = await messages.read_request(connection, reader)
+                    request = await messages.read_request(connection, stream)
             except HttpError as error:
-                await messages.respond_error(connection, writer, error)
+                await messages.respond_error(connection, stream, error)
                 return
             if request is None:
                 return
-            await self._handler.answer(Exchange(node, request, connection, reader, writer))
+            await self._handler.answer(Exchange(node, request, connection, stream))
             if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
                 return
             connection.start_next_cycle()

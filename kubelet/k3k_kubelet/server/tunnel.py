@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-import ssl
+import enum
 import time
 from dataclasses import dataclass
 
 import h11
 
 from k3k_kubelet.api.endpoint import Endpoint
-from k3k_kubelet.server.messages import CHUNK_BYTES, Headers, HttpError
+from k3k_kubelet.server import tls
+from k3k_kubelet.server.messages import Headers, HttpError
+from k3k_kubelet.server.tls import TlsStream
 
-HANDSHAKE_SECONDS = 10.0
-SHUTDOWN_SECONDS = 5.0
-FLUSH_SECONDS = 30.0
-"""For a slow reader to take what is left when the other side has ended."""
 ANSWER_SECONDS = 60.0
 """For the host's answer: its API server may have to wait for a node that does not answer."""
 ERROR_BYTES = 64 * 1024
@@ -42,8 +39,7 @@ Answer = h11.Response | h11.InformationalResponse
 class HostStream:
     """An open request to the host's API server whose answer has begun."""
 
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
+    stream: TlsStream
     connection: h11.Connection
     answer: Answer
 
@@ -67,15 +63,11 @@ class HostStream:
         with contextlib.suppress(h11.RemoteProtocolError, OSError, TimeoutError):
             async with asyncio.timeout(ANSWER_SECONDS):
                 while len(body) < ERROR_BYTES:
-                    event = await _next_event(self.connection, self.reader)
+                    event = await _next_event(self.connection, self.stream)
                     if not isinstance(event, h11.Data):
                         break
                     body += bytes(event.data)
         return body[:ERROR_BYTES]
-
-    async def close(self) -> None:
-        """Closes the connection."""
-        await close(self.writer)
 
 
 async def open_stream(endpoint: Endpoint, method: str, target: str, headers: Headers) -> HostStream:
@@ -92,7 +84,7 @@ async def open_stream(endpoint: Endpoint, method: str, target: str, headers: Hea
     """
     stream = await _open(endpoint, method, target, headers)
     if stream.code == 401:
-        await stream.close()
+        await stream.stream.close()
         endpoint.refresh()
         stream = await _open(endpoint, method, target, headers)
     return stream
@@ -111,23 +103,21 @@ def close_headers() -> Headers:
     return [(b"Connection", b"close")]
 
 
-async def splice(
-    client: tuple[asyncio.StreamReader, asyncio.StreamWriter], host: HostStream, *, idle_seconds: float
-) -> None:
+async def splice(client: TlsStream, host: TlsStream, *, idle_seconds: float) -> None:
     """Passes bytes both ways until one side ends or nothing has moved for `idle_seconds`.
 
-    A slow reader slows its writer down: at most some hundred KB are held per direction.
+    What a side sent before it ended still reaches the other one. A slow reader slows its writer down: at most
+    some hundred KB are held per direction.
     """
-    reader, writer = client
     moved = [time.monotonic()]
-    pumps = [
-        asyncio.create_task(_pump(reader, host.writer, moved)),
-        asyncio.create_task(_pump(host.reader, writer, moved)),
-    ]
+    pumps = {
+        asyncio.create_task(_pump(client, host, moved)),
+        asyncio.create_task(_pump(host, client, moved)),
+    }
     try:
-        while (left := moved[0] + idle_seconds - time.monotonic()) > 0:
-            done, _ = await asyncio.wait(pumps, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            if done:
+        while pumps and (left := moved[0] + idle_seconds - time.monotonic()) > 0:
+            done, pumps = await asyncio.wait(pumps, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            if any(pump.result() is _End.SOURCE for pump in done):
                 break
     finally:
         for pump in pumps:
@@ -135,88 +125,80 @@ async def splice(
         await asyncio.gather(*pumps, return_exceptions=True)
 
 
-async def close(writer: asyncio.StreamWriter) -> None:
-    """Closes a connection after what was written to it has left, for a limited time."""
-    writer.close()
-    try:
-        async with asyncio.timeout(FLUSH_SECONDS):
-            await writer.wait_closed()
-    except (OSError, TimeoutError):
-        pass
-    finally:
-        writer.transport.abort()
+class _End(enum.Enum):
+    """Why no more bytes pass in one direction."""
+
+    SOURCE = "the source has ended"
+    TARGET = "the target takes no more; what it sent before may still be on its way"
 
 
-def keep_alive(writer: asyncio.StreamWriter) -> None:
-    """Has the kernel notice a peer that vanished, within about two minutes."""
-    sock = writer.get_extra_info("socket")
-    if sock is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 30)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+async def _pump(source: TlsStream, target: TlsStream, moved: list[float]) -> _End:
+    while True:
+        try:
+            data = await source.read()
+        except OSError:
+            return _End.SOURCE
+        if not data:
+            return _End.SOURCE
+        moved[0] = time.monotonic()
+        try:
+            target.write(data)
+            await target.drain()
+        except OSError:
+            return _End.TARGET
+        moved[0] = time.monotonic()
 
 
 async def _open(endpoint: Endpoint, method: str, target: str, headers: Headers) -> HostStream:
     try:
-        reader, writer = await asyncio.open_connection(
-            endpoint.host,
-            endpoint.port,
-            limit=CHUNK_BYTES,
-            ssl=endpoint.ssl_context(),
-            server_hostname=endpoint.host,
-            ssl_handshake_timeout=HANDSHAKE_SECONDS,
-            ssl_shutdown_timeout=SHUTDOWN_SECONDS,
-        )
-    except (OSError, TimeoutError) as error:
-        raise HttpError(503, f"the host's API server cannot be reached: {error}") from error
+        stream = await tls.connect(endpoint.host, endpoint.port, endpoint.ssl_context())
+    except OSError as error:
+        raise HttpError(
+            503, f"the host's API server cannot be reached: {error or type(error).__name__}"
+        ) from error
     try:
-        keep_alive(writer)
         connection = h11.Connection(h11.CLIENT)
-        host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
-        own = [(b"Host", f"{host}:{endpoint.port}".encode()), (b"User-Agent", USER_AGENT)]
-        token = endpoint.token()
-        if token:
-            own.append((b"Authorization", f"Bearer {token}".encode()))
-        request = h11.Request(method=method.encode(), target=target.encode(), headers=[*own, *headers])
-        writer.write((connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b""))
+        request = h11.Request(
+            method=method.encode(), target=target.encode(), headers=[*_own_headers(endpoint), *headers]
+        )
+        stream.write((connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b""))
         async with asyncio.timeout(ANSWER_SECONDS):
-            await writer.drain()
-            answer = await _answer(connection, reader)
-    except (h11.ProtocolError, OSError, TimeoutError) as error:
-        writer.transport.abort()
-        how = f"did not answer: {error or type(error).__name__}"
-        how = "closed the connection" if reader.at_eof() else how
-        raise HttpError(503, f"the host's API server {how}") from error
+            await stream.drain()
+            return HostStream(stream, connection, await _answer(connection, stream))
+    except (h11.ProtocolError, OSError) as error:
+        stream.abort()
+        raise HttpError(
+            503, f"the host's API server did not answer: {error or type(error).__name__}"
+        ) from error
     except BaseException:
-        writer.transport.abort()
+        stream.abort()
         raise
-    return HostStream(reader, writer, connection, answer)
 
 
-async def _answer(connection: h11.Connection, reader: asyncio.StreamReader) -> Answer:
+def _own_headers(endpoint: Endpoint) -> Headers:
+    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    headers = [(b"Host", f"{host}:{endpoint.port}".encode()), (b"User-Agent", USER_AGENT)]
+    token = endpoint.token()
+    return [*headers, (b"Authorization", f"Bearer {token}".encode())] if token else headers
+
+
+async def _answer(connection: h11.Connection, stream: TlsStream) -> Answer:
     """The head of the answer proper, after `100 Continue` and the like."""
     while True:
-        event = await _next_event(connection, reader)
+        event = await _next_event(connection, stream)
         if isinstance(event, h11.Response) or (
             isinstance(event, h11.InformationalResponse) and event.status_code == 101
         ):
             return event
 
 
-async def _next_event(connection: h11.Connection, reader: asyncio.StreamReader) -> object:
+async def _next_event(connection: h11.Connection, stream: TlsStream) -> object:
     while (event := connection.next_event()) is h11.NEED_DATA:
-        connection.receive_data(await reader.read(CHUNK_BYTES))
+        data = await stream.read()
+        if not data and connection.their_state is h11.SEND_RESPONSE:
+            raise ConnectionResetError("it closed the connection")
+        connection.receive_data(data)
     return event
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, moved: list[float]) -> None:
-    with contextlib.suppress(OSError, ssl.SSLError):
-        while data := await reader.read(CHUNK_BYTES):
-            moved[0] = time.monotonic()
-            writer.write(data)
-            await writer.drain()
-            moved[0] = time.monotonic()
 
 
 def _starts(name: bytes, prefixes: tuple[bytes, ...]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -100,6 +101,16 @@ class Setup:
         context = self.context(certificate)
         return await asyncio.open_connection(ADDRESS, port or self.port, ssl=context, server_hostname=ADDRESS)
 
+    def blocking_client(self, text: str) -> ssl.SSLSocket:
+        """A client that reads only when told to; it has sent a request and read the head of the answer."""
+        plain = socket.create_connection((ADDRESS, self.port))
+        client = self.context().wrap_socket(plain, server_hostname=ADDRESS)
+        client.sendall(text.encode())
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += client.recv(1)
+        return client
+
     async def send(self, text: str | bytes, **options: Any) -> tuple[Reader, Writer]:
         reader, writer = await self.connect(**options)
         writer.write(text.encode() if isinstance(text, str) else text)
@@ -153,6 +164,15 @@ async def write(writer: Writer, *lines: str, body: bytes = b"") -> None:
 async def switch(writer: Writer, *headers: str, body: bytes = b"") -> None:
     first = ["HTTP/1.1 101 Switching Protocols", "Connection: Upgrade", "Upgrade: SPDY/3.1"]
     await write(writer, *first, *headers, body=body)
+
+
+def read_all(client: ssl.SSLSocket) -> int:
+    """Reads to the end, closes and returns how many bytes came."""
+    with client:
+        count = 0
+        while data := client.recv(1 << 20):
+            count += len(data)
+        return count
 
 
 def answering(code: int, body: bytes, content_type: str = "application/json", *headers: str) -> Script:

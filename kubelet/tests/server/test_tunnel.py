@@ -151,14 +151,10 @@ def test_a_client_that_does_not_read_stops_the_host(run: Run) -> None:
                     await writer.drain()
 
         async with running(folder, host) as setup:
-            reader, writer = await setup.send(upgrade(EXEC))
-            await Answer.read(reader)
+            client = await asyncio.to_thread(setup.blocking_client, upgrade(EXEC))
             await blocked.wait()
             assert sent < total // 2
-            left = total
-            while left:
-                left -= len(await reader.read(1 << 20))
-            writer.close()
+            assert await asyncio.to_thread(peers.read_all, client) == total
 
     run(test)
 
@@ -362,7 +358,10 @@ def test_a_host_that_is_gone_or_silent_is_said(run: Run) -> None:
     async def test(folder: Path) -> None:
         async with running(folder, hang_up) as setup:
             log = await setup.ask(LOGS)
-            assert (log.code, log.body) == (503, b"the host's API server closed the connection")
+            assert (log.code, log.body) == (
+                503,
+                b"the host's API server did not answer: it closed the connection",
+            )
         async with running(folder, hang_up) as setup:
             setup.host._port = 1
             log = await setup.ask(LOGS)
