@@ -4,6 +4,7 @@
 
 import asyncio
 import inspect
+import itertools
 from typing import cast
 
 import pulumi
@@ -24,6 +25,8 @@ READY_SECONDS = 300.0
 
 _PLACEHOLDER = "k3k0ns"
 """Stands for a namespace that is an Output: the shape of everything is known before the namespace is."""
+
+_HOOKS = itertools.count()
 
 
 class VirtualClusterInputError(pulumi.RunError, InputError):
@@ -160,7 +163,9 @@ class VirtualCluster(pulumi.ComponentResource):
             except UnreachableError as error:
                 raise VirtualClusterNotReadyError(self._not_ready(error)) from error
 
-        return pulumi.ResourceHookBinding(after_create=[await_api], after_update=[await_api])
+        # Hooks are known by their names in a whole stack; cluster names are unique in a namespace at most.
+        hook = pulumi.ResourceHook(f"{TYPE}::{self._name}::{next(_HOOKS)}", await_api)
+        return pulumi.ResourceHookBinding(after_create=[hook], after_update=[hook])
 
     def _not_ready(self, error: UnreachableError) -> str:
         """What a user can do about a cluster that its host calls ready and that does not answer here."""
@@ -179,7 +184,7 @@ def _read(name: str, args: VirtualClusterArgs) -> tuple[VirtualClusterSpec, pulu
     """The specification and the true namespace, which the former has a placeholder for if it is an Output.
 
     Raises:
-        VirtualClusterInputError: At once, or in the Output where only the namespace is wrong.
+        VirtualClusterInputError: Bad arguments. Where only the value of an Output is bad, that Output fails.
     """
     given = args.get("namespace")
 
@@ -189,13 +194,16 @@ def _read(name: str, args: VirtualClusterArgs) -> tuple[VirtualClusterSpec, pulu
         except InputError as error:
             raise VirtualClusterInputError(f"VirtualCluster {name!r}", error.problems) from None
 
+    def check(namespace: str) -> str:
+        try:
+            return parse(namespace).namespace
+        except InputError as error:
+            raise pulumi.RunError(str(error)) from None  # a ValueError would come with a traceback from here
+
     if not isinstance(given, pulumi.Output) and not inspect.isawaitable(given):
         spec = parse(given)
         return spec, pulumi.Output.from_input(spec.namespace)
-    namespace = pulumi.Output.from_input(cast(pulumi.Output[str], given)).apply(
-        lambda true_name: parse(true_name).namespace
-    )
-    return parse(_PLACEHOLDER), namespace
+    return parse(_PLACEHOLDER), pulumi.Output.from_input(cast(pulumi.Output[str], given)).apply(check)
 
 
 def _endpoint(spec: VirtualClusterSpec, service: KubernetesObject) -> pulumi.Output[str]:

@@ -1,0 +1,38 @@
+"""Component tests run in both modes of a program: what a preview shows, and what a deployment does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from k3k_pulumi import VirtualCluster
+from tests.components.host import Deployment, run
+
+Deploy = Callable[..., Deployment]
+SOURCES = {"source_cidrs": ["192.0.2.0/24"]}
+
+
+@pytest.fixture(params=[True, False], ids=["preview", "up"])
+def preview(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@pytest.fixture
+def deploy(preview: bool) -> Deploy:
+    """Runs a program of one VirtualCluster `c` with the given arguments."""
+
+    def deploy(stashes: dict[str, Any] | None = None, **args: Any) -> Deployment:
+        def program() -> dict[str, Any]:
+            cluster = VirtualCluster("c", {"namespace": "team", "distribution": "kubernetes", **args})
+            return {
+                "kubeconfig": cluster.kubeconfig,
+                "endpoint": cluster.endpoint,
+                "namespace": cluster.namespace,
+                "ca_certificate_pem": cluster.ca_certificate_pem,
+            }
+
+        return run(program, preview=preview, stashes=stashes)
+
+    return deploy
