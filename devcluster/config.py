@@ -127,9 +127,12 @@ class Instance:
         """The bridge's port to node `index`, counted from 1."""
         return f"k3k{self.slot}n{index}"
 
-    def namespace(self, node: str) -> str:
-        """Name of the node's network namespace."""
-        return f"k3k-{self.name}-{node}"
+    def namespace(self, node: str) -> Path:
+        """The file that the node's network namespace is mounted on.
+
+        Not below /run/netns: `ip netns` would leave that folder itself mounted.
+        """
+        return self.node_folder(node) / "net"
 
     @property
     def cgroup(self) -> str:

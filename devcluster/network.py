@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,10 +61,13 @@ def up_routes(instance: Instance) -> None:
 
 def up_node(instance: Instance, index: int) -> None:
     """The network namespace of node `index`, its link to the bridge, its addresses and routes."""
-    node = instance.node_names[index - 1]
-    namespace = instance.namespace(node)
-    if not Path("/run/netns", namespace).exists():
-        shell.run("ip", "netns", "add", namespace)
+    namespace = instance.namespace(instance.node_names[index - 1])
+    if not os.path.ismount(namespace):  # Path.is_mount denies it to files before Python 3.12
+        if _interface(instance.port(index)):
+            shell.run("ip", "link", "delete", instance.port(index))  # its other end is in a namespace no more
+        namespace.parent.mkdir(parents=True, exist_ok=True)
+        namespace.touch()
+        shell.run("unshare", f"--net={namespace}", "true")
     if not _interface(instance.port(index)):
         mac = f"02:6b:33:6b:{instance.slot:02x}:{index:02x}"
         shell.run(
@@ -71,19 +75,25 @@ def up_node(instance: Instance, index: int) -> None:
             "peer", "name", "eth0", "address", mac, "netns", namespace,
         )  # fmt: skip
     shell.run("ip", "link", "set", instance.port(index), "master", instance.bridge, "up")
+    inside = _inside(namespace)
     sysctls = NODE_SYSCTLS | (NODE_SYSCTLS_IPV6 if instance.ipv6 else {})
     writes = "".join(f"echo {value} > /proc/sys/{name}\n" for name, value in sysctls.items())
-    shell.run("ip", "netns", "exec", namespace, "sh", "-e", stdin=writes)
-    inside = ["ip", "-n", namespace]
-    shell.run(*inside, "link", "set", "lo", "up")
+    shell.run(*inside, "sh", "-e", stdin=writes)
+    shell.run(*inside, "ip", "link", "set", "lo", "up")
     for family in instance.families:
-        _address("eth0", f"{family.node(index)}/{family.nodes.prefixlen}", namespace)
-    shell.run(*inside, "link", "set", "eth0", "up")
+        _address("eth0", f"{family.node(index)}/{family.nodes.prefixlen}", inside)
+    shell.run(*inside, "ip", "link", "set", "eth0", "up")
     for family in instance.families:
-        _node_routes(instance, family, index, namespace)
+        _node_routes(instance, family, index, inside)
+    shell.run(*inside, "nft", "-f", "-", stdin=_masquerade_pods(instance))
 
 
-def _node_routes(instance: Instance, family: Family, index: int, namespace: str) -> None:
+def _inside(namespace: Path) -> list[str]:
+    """What to put before a command that is to run in the network namespace."""
+    return ["nsenter", f"--net={namespace}"]
+
+
+def _node_routes(instance: Instance, family: Family, index: int, inside: list[str]) -> None:
     routes = [("default", family.gateway)]
     routes += [
         (str(family.pod_range(other)), family.node(other))
@@ -93,21 +103,11 @@ def _node_routes(instance: Instance, family: Family, index: int, namespace: str)
     if index > 1:
         routes.append((f"{family.client}/{family.client.max_prefixlen}", family.node(1)))
     for target, gateway in routes:
-        shell.run(
-            *_ip(family.nodes),
-            "-n",
-            namespace,
-            "route",
-            "replace",
-            target,
-            "via",
-            str(gateway),
-            "dev",
-            "eth0",
-        )
+        via = ["via", str(gateway), "dev", "eth0"]
+        shell.run(*inside, *_ip(family.nodes), "route", "replace", target, *via)
 
 
-def masquerade_pods(instance: Instance) -> str:
+def _masquerade_pods(instance: Instance) -> str:
     """The node's nft rules: pods go out of the cluster under the node's address."""
     rules = []
     for family in instance.families:
@@ -169,8 +169,11 @@ def down(instance: Instance) -> None:
         shell.attempt("ip", "link", "delete", name)
     if _interface(instance.bridge):
         shell.run("ip", "link", "delete", instance.bridge)  # takes its addresses and routes along
-    for path in Path("/run/netns").glob(f"{instance.namespace('node-')}*"):
-        shell.run("ip", "netns", "delete", path.name)
+    for node in instance.node_names:
+        namespace = instance.namespace(node)
+        if os.path.ismount(namespace):
+            shell.run("umount", namespace)
+        namespace.unlink(missing_ok=True)
 
 
 def _ports(instance: Instance) -> list[str]:
@@ -189,10 +192,9 @@ def _ip(network: Network) -> list[str]:
     return ["ip", f"-{network.version}"]
 
 
-def _address(interface: str, address: str, namespace: str | None = None, options: Sequence[str] = ()) -> None:
-    inside = ["-n", namespace] if namespace else []
+def _address(interface: str, address: str, inside: Sequence[str] = (), options: Sequence[str] = ()) -> None:
     nodad = ["nodad"] if ":" in address else []
-    shell.run("ip", *inside, "address", "replace", address, "dev", interface, *nodad, *options)
+    shell.run(*inside, "ip", "address", "replace", address, "dev", interface, *nodad, *options)
 
 
 def taken(instance: Instance) -> str | None:

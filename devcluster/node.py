@@ -63,10 +63,6 @@ class Node:
         """
         self.stop()
         network.up_node(self.instance, self.index)
-        shell.run(
-            "ip", "netns", "exec", self.instance.namespace(self.name), "nft", "-f", "-",
-            stdin=network.masquerade_pods(self.instance),
-        )  # fmt: skip
         self._make_folders()
         worker.write(self.instance, keys, self.index, self.var, snapshotter=self.snapshotter)
         if self.index == 1:
@@ -83,7 +79,7 @@ class Node:
         with log.open("ab") as out:
             process = subprocess.Popen(
                 [
-                    "nsenter", f"--net=/run/netns/{self.instance.namespace(self.name)}",
+                    "nsenter", f"--net={self.instance.namespace(self.name)}",
                     "unshare", "--mount", "--uts", "--ipc", "--pid",
                     "--fork", "--kill-child", "--propagation=private",
                     str(program), str(spec),

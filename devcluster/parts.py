@@ -66,6 +66,9 @@ class Parts:
         if stopped:
             self._use(binaries, containerd)
             with progress.step(f"Start {', '.join(node.name for node in stopped)}"):
+                for node in self.nodes:
+                    if node not in stopped:
+                        network.up_node(self.instance, node.index)  # its routes to new nodes
                 for node in stopped:
                     node.start(self.keys, binaries, containerd)
                     self.started[node.name] = datetime.datetime.now(datetime.UTC).replace(microsecond=0)

@@ -30,8 +30,6 @@ def _network() -> Iterator[str]:
             if kind != "metainfo":
                 without_handle = {key: value for key, value in content.items() if key != "handle"}
                 yield f"nft {kind} {json.dumps(without_handle, sort_keys=True)}"
-    for path in Path("/run/netns").glob("*"):
-        yield f"network namespace {path.name}"
 
 
 def _cgroups() -> Iterator[str]:
@@ -48,7 +46,7 @@ def _mounts() -> Iterator[str]:
 
 def _processes(name: str) -> Iterator[str]:
     """Processes in the instance's cgroups, or with its folder on their command line."""
-    signs = (f"/k3k-{name}/".encode(), f"/k3k-pulumi/{name}/".encode(), f"/k3k-{name}-node-".encode())
+    signs = (f"/k3k-{name}/".encode(), f"/k3k-pulumi/{name}/".encode())
     for process in Path("/proc").glob("[0-9]*"):
         try:
             text = (process / "cgroup").read_bytes() + (process / "cmdline").read_bytes()
@@ -73,9 +71,10 @@ class Machine:
     @classmethod
     def now(cls, name: str) -> Machine:
         """The machine's state as far as the instance of that name could have made it."""
-        own = config.load(name)
-        slots = "|".join(str(slot) for slot in range(config.SLOTS) if own is None or slot != own.slot)
-        # Other instances' bridges and ports (k3k<slot>), namespaces and cgroups (k3k-<name>).
-        others = re.compile(rf"\bk3k({slots})(n\d+)?\b|k3k-(?!{name}\b)")
+        others = [each for each in config.instances() if each.name != name]
+        # Their bridges and ports (k3k<slot>), cgroups (k3k-<name>) and folders.
+        slots = "|".join(str(each.slot) for each in others) or "none"
+        names = "|".join(each.name for each in others) or "none"
+        foreign = re.compile(rf"\bk3k({slots})(n\d+)?\b|/k3k-({names})$|/k3k-pulumi/({names})/")
         found = {*_network(), *_cgroups(), *_mounts()}
-        return cls(frozenset(fact for fact in found if not others.search(fact)), frozenset(_processes(name)))
+        return cls(frozenset(fact for fact in found if not foreign.search(fact)), frozenset(_processes(name)))

@@ -135,7 +135,7 @@ def test_down_leaves_nothing_behind() -> None:
     assert len(during.processes) > 8
     bridge = cluster.instance.bridge
     signs = [f"interface {bridge}", f"address {cluster.instance.ipv4.client}/", f"dev {bridge}", "masquerade"]
-    for sign in (*signs, f"network namespace k3k-{name}-node-1", f"/k3k-{name}"):
+    for sign in (*signs, f"/{name}/node-1/net", f"/k3k-{name}"):
         assert any(sign in fact for fact in during.facts - before.facts), sign
     assert after.processes == frozenset()
     assert after.facts - before.facts == frozenset()
