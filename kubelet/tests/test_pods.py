@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import Any
 
+import pytest
 from k3k_kubelet.api import NODES, PODS, PatchType
 from k3k_kubelet.sync.shared import HOST_POD_UID
 from k3k_kubelet.translate import identity
@@ -12,6 +13,8 @@ from k3k_kubelet.translate import identity
 from kubelet.tests.clusters import CLUSTER, NAMESPACE, Clusters
 from kubelet.tests.waiting import eventually, never
 from kubelet.tests.world import World, condition, in_world
+
+pytestmark = pytest.mark.xdist_group("kubelet-clusters")  # two clusters per worker that runs any of them
 
 
 def test_a_pod_runs_where_the_host_scheduler_puts_it(clusters: Clusters) -> None:

@@ -19,6 +19,8 @@ from kubelet.tests.controlplane import ControlPlane
 from kubelet.tests.waiting import eventually
 from kubelet.tests.world import World, in_world
 
+pytestmark = pytest.mark.xdist_group("kubelet-clusters")  # two clusters per worker that runs any of them
+
 
 def ask(clusters: Clusters, path: str) -> tuple[int, str]:
     try:

@@ -15,6 +15,8 @@ from kubelet.tests.clusters import NAMESPACE, Clusters, decoded
 from kubelet.tests.waiting import eventually
 from kubelet.tests.world import World, in_world
 
+pytestmark = pytest.mark.xdist_group("kubelet-clusters")  # two clusters per worker that runs any of them
+
 
 @pytest.mark.parametrize(
     ("life", "share"),

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 async def eventually(

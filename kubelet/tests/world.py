@@ -23,7 +23,7 @@ from k3k_kubelet.events import timestamp
 from k3k_kubelet.translate import identity, names
 
 from kubelet.tests.clusters import CLUSTER, NAMESPACE, Clusters
-from kubelet.tests.waiting import eventually
+from kubelet.tests.waiting import SECONDS, eventually
 
 Object = dict[str, Any]
 
@@ -117,7 +117,7 @@ class World:
         uid = host["metadata"]["uid"]
         await self.host.delete(PODS, NAMESPACE, host["metadata"]["name"], uid=uid, grace_period=0)
 
-    async def until(self, name: str, check: Callable[[Object], object], seconds: float = 20.0) -> Object:
+    async def until(self, name: str, check: Callable[[Object], object], seconds: float = SECONDS) -> Object:
         """The pod inside, as soon as `check` is true of it."""
 
         async def found() -> Object | None:
@@ -139,7 +139,7 @@ class World:
         assert copy is not None
         return copy
 
-    async def gone(self, resource: Resource, name: str, seconds: float = 20.0) -> None:
+    async def gone(self, resource: Resource, name: str, seconds: float = SECONDS) -> None:
         """Returns when the object is gone inside."""
         await eventually(lambda: _negate(self.get(resource, name)), seconds)
 
