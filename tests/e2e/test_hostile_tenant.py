@@ -1,0 +1,111 @@
+"""What an administrator inside tries in order to get out, by way of the API server and the kubelet's API."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Host
+from tests.e2e.support.clusters import View, running
+from tests.e2e.support.kubectl import Kubectl
+from tests.e2e.support.objects import KUBELET, container, pod
+from tests.e2e.support.processes import kubelet_pod
+
+PYTHON = "/usr/bin/python3"
+PREFIX = "k3k-pulumi.io/"
+
+
+def test_the_api_server_is_no_way_out(host: Host, cluster: View, inside: Kubectl) -> None:
+    """A Node may have any address, and the API server connects there: it reaches what pods reach, no more."""
+    inside.apply(pod("own", container([PYTHON, "-m", "http.server", "8080"], image=KUBELET)))
+    (own,) = running(inside, "app=own", 1)
+    node = host.kubectl.get("nodes")[0]
+    targets = {
+        "own": (own["status"]["podIP"], "http", 8080),
+        "API of the host": (_cluster_ip(host.kubectl, "kubernetes"), "https", 443),
+        "API endpoint of the host": (*_host_api(host.kubectl),),
+        "kubelet of a node": (_internal_ip(node), "https", 10250),
+        "health port of the virtual kubelet": (kubelet_pod(cluster)["status"]["podIP"], "http", 8081),
+    }
+    with ThreadPoolExecutor(len(targets)) as pool:
+        answers = dict(pool.map(lambda name: (name, _by_node(inside, name, *targets[name])), targets))
+    assert "Directory listing" in answers.pop("own")
+    assert set(answers.values()) == {"no answer"}
+
+
+def _by_node(inside: Kubectl, title: str, address: str, scheme: str, port: int) -> str:
+    """What answers at an address when the API server is asked for that port of a Node which has it."""
+    name = f"{inside.namespace}-{title.lower().replace(' ', '-')}"
+    inside.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
+    try:
+        status = f'{{"status": {{"addresses": [{{"type": "InternalIP", "address": "{address}"}}]}}}}'
+        inside("patch", "node", name, "--subresource=status", "--type=merge", "-p", status)
+        path = f"/api/v1/nodes/{scheme}:{name}:{port}/proxy/"
+        result = inside.run("get", "--raw", path, "--request-timeout=8s")
+        text = (result.stdout + result.stderr).decode()
+        silent = any(sign in text for sign in ("deadline exceeded", "request canceled", "i/o timeout"))
+        return "no answer" if silent else text
+    finally:
+        inside("delete", "node", name)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "containerLogs/{namespace}/..%2f..%2fsecrets/main",
+        "containerLogs/..%2f{host_namespace}/{host_name}/main",
+        "containerLogs/{host_namespace}/{host_name}/main",
+        "containerLogs/{namespace}/own%2fexec%3fcommand=id/main",
+        "containerLogs/{namespace}/own/..%2fexec",
+        "logs/",
+        "run/{namespace}/own/main?cmd=id",
+        "checkpoint/{namespace}/own/main",
+        "debug/pprof/",
+        "configz",
+    ],
+)
+def test_the_kubelet_api_serves_the_clusters_own_pods_alone(
+    cluster: View, inside: Kubectl, path: str
+) -> None:
+    inside.apply(pod("own"))
+    (own,) = running(inside, "app=own", 1)
+    copy = cluster.host_pods(namespace=inside.namespace)["own"]["metadata"]
+    names = {
+        "namespace": inside.namespace,
+        "host_namespace": copy["namespace"],
+        "host_name": copy["name"],
+    }
+    proxy = f"/api/v1/nodes/{own['spec']['nodeName']}/proxy/"
+    inside("get", "--raw", f"{proxy}containerLogs/{inside.namespace}/own/main")
+    refused = inside.run("get", "--raw", proxy + path.format(**names))
+    assert refused.returncode
+    assert b"(NotFound)" in refused.stderr
+
+
+def test_what_the_tenant_calls_his_pod_steers_nothing_on_the_host(cluster: View, inside: Kubectl) -> None:
+    marked: dict[str, Any] = pod("own", labels={"app": "own", f"{PREFIX}component": "server"})
+    marked["metadata"]["labels"][f"{PREFIX}cluster"] = "another"
+    marked["metadata"]["annotations"] = {f"{PREFIX}{key}": "another" for key in ("cluster", "name", "uid")}
+    inside.apply(marked)
+    (own,) = running(inside, "app=own", 1)
+    copy = cluster.host_pods(namespace=inside.namespace)["own"]["metadata"]
+    assert copy["labels"][f"{PREFIX}cluster"] == cluster.name
+    assert copy["labels"][f"{PREFIX}component"] == "workload"
+    assert copy["annotations"][f"{PREFIX}cluster"] == cluster.name
+    assert copy["annotations"][f"{PREFIX}uid"] == own["metadata"]["uid"]
+    assert "app" not in copy["labels"]
+
+
+def _cluster_ip(kubectl: Kubectl, service: str) -> str:
+    return str(kubectl.get("service", service)["spec"]["clusterIP"])
+
+
+def _host_api(kubectl: Kubectl) -> tuple[str, str, int]:
+    (slice_,) = kubectl.get("endpointslices", "-l", "kubernetes.io/service-name=kubernetes")
+    return slice_["endpoints"][0]["addresses"][0], "https", slice_["ports"][0]["port"]
+
+
+def _internal_ip(node: Any) -> str:
+    return next(each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP")
