@@ -37,7 +37,7 @@ lint: setup ## ruff, mypy, import contracts, go vet
 
 .PHONY: unit
 unit: setup ## unit and component tests: no cluster
-	$(BIN)/pytest tests/unit tests/components kubelet/tests -n $(WORKERS) -q
+	$(BIN)/pytest tests/unit tests/components kubelet/tests -n $(WORKERS) --dist loadgroup -q
 
 .PHONY: e2e
 e2e: setup ## end-to-end tests on a real host cluster
