@@ -38,7 +38,8 @@ Deployment(
                     {
                         "name": "hello",
                         "image": "docker.io/library/busybox:1.36",
-                        "command": ["httpd", "-f", "-p", "8080"],
+                        # The shell ends when it is told to; httpd as the first process would not.
+                        "command": ["sh", "-c", "httpd -p 8080; trap exit TERM; sleep infinity & wait"],
                     }
                 ]
             },
