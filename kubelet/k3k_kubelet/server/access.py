@@ -1,9 +1,9 @@
 """Who asks, and whether that one may: as a kubelet with webhook authentication and authorization does.
 
 Who: the subject of a client certificate that the virtual cluster's client CA signed, or a bearer token that
-the virtual API server knows (TokenReview). May: the API server itself (its kubelet client certificate) and
-system:masters without a question, everyone else by a SubjectAccessReview on nodes/<subresource>. Rules and
-subresources: pkg/kubelet/server/auth.go of Kubernetes 1.34.
+the virtual API server knows (TokenReview). May: system:masters, to which the API server itself belongs,
+without a question, everyone else by a SubjectAccessReview on nodes/<subresource>. Rules and subresources:
+pkg/kubelet/server/auth.go of Kubernetes 1.34.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ DENIED_SECONDS = 30.0
 """How long an answer holds: the defaults of a kubelet's webhook authentication and authorization."""
 CACHE_SIZE = 1024
 MASTERS = "system:masters"
-API_SERVERS = frozenset({"kube-apiserver-kubelet-client", "system:apiserver"})
-"""Common names of the API server's kubelet client certificate: of the `kubernetes` distribution, of K3s."""
+"""The group in the API server's client certificate, in both distributions; no CSR can ask for it."""
 
 _VERBS = {"POST": "create", "GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _SUBRESOURCES = {
@@ -58,8 +57,8 @@ class Identity:
 
     @property
     def trusted(self) -> bool:
-        """Whether every request of this user is the API server's own or an administrator's."""
-        return MASTERS in self.groups or self.name in API_SERVERS
+        """Whether this user may do everything: the API server itself, or an administrator."""
+        return MASTERS in self.groups
 
 
 def of_certificate(certificate: Mapping[str, Any] | None) -> Identity | None:

@@ -24,8 +24,6 @@ log = logging.getLogger(__name__)
 Lookup = Callable[[str, str], "PodRef | None"]
 PodsOf = Callable[[str], Iterable[dict[str, Any]]]
 
-_UPGRADES = frozenset({"spdy/3.1", "websocket"})
-
 
 @dataclass(frozen=True)
 class PodRef:
@@ -124,19 +122,13 @@ class Handler:
     async def _stream(self, exchange: Exchange, asked: PodRequest, identity: Identity) -> None:
         pod = self._find(exchange.node, asked)
         request = exchange.request
-        if asked.action is Action.LOGS:
-            headers = tunnel.close_headers()
-        elif request.upgrade.lower() in _UPGRADES:
-            headers = tunnel.upgrade_headers(request.headers)
-        else:
-            raise HttpError(
-                400, f"{asked.action.value}: unable to upgrade: needs Upgrade: SPDY/3.1 or websocket"
-            )
+        logs = asked.action is Action.LOGS
+        headers = tunnel.close_headers() if logs else tunnel.upgrade_headers(request)
         target = host_target(pod, asked)
         with self._slot():
             host = await tunnel.open_stream(self._host, request.method, target, headers)
             try:
-                if host.code != (200 if asked.action is Action.LOGS else 101):
+                if host.code != (200 if logs else 101):
                     raise _refusal(host.code, await host.error_body(), pod)
                 who = {
                     "pod": f"{pod.namespace}/{pod.name}",
@@ -144,7 +136,8 @@ class Handler:
                     "user": identity.name,
                 }
                 log.debug("%s begins", asked.action.value, extra=who)
-                await self._relay(exchange, host)
+                await (self._log(exchange, host) if logs else self._tunnel(exchange, host))
+                await exchange.stream.flush(self._limits.idle_seconds)
             finally:
                 await host.stream.close()
 
@@ -158,25 +151,22 @@ class Handler:
             raise HttpError(404, f'container "{asked.container}" not found in pod "{asked.name}"')
         return pod
 
-    async def _relay(self, exchange: Exchange, host: tunnel.HostStream) -> None:
-        """Passes on the head of the host's answer, then bytes until one side ends."""
-        connection, client = exchange.connection, exchange.stream
-        headers = host.headers()
-        if host.code == 101:
-            head = connection.send(
-                h11.InformationalResponse(status_code=101, headers=headers, reason=b"Switching Protocols")
-            )
-        else:
-            names = {name.lower() for name, _ in headers}
-            if not names & {b"content-length", b"transfer-encoding"}:
-                raise HttpError(502, "the host's API server answered without a length")
-            head = connection.send(
-                h11.Response(status_code=200, headers=[*headers, (b"Connection", b"close")])
-            )
-        client.write((head or b"") + host.early)
-        host.stream.write(connection.trailing_data[0])
-        await tunnel.splice(client, host.stream, idle_seconds=self._limits.idle_seconds)
-        await client.flush(self._limits.idle_seconds)
+    async def _tunnel(self, exchange: Exchange, host: tunnel.HostStream) -> None:
+        """Passes on that the protocol was switched, then bytes both ways."""
+        headers = [(b"Connection", b"Upgrade"), *host.headers()]
+        switched = h11.InformationalResponse(status_code=101, headers=headers, reason=b"Switching Protocols")
+        exchange.stream.write((exchange.connection.send(switched) or b"") + host.early)
+        host.stream.write(exchange.connection.trailing_data[0])
+        await tunnel.splice(exchange.stream, host.stream, idle_seconds=self._limits.idle_seconds)
+
+    async def _log(self, exchange: Exchange, host: tunnel.HostStream) -> None:
+        """Passes on the head of the host's answer, then its body as it is."""
+        names = {name.lower() for name, _ in host.headers()}
+        if not names & {b"content-length", b"transfer-encoding"}:
+            raise HttpError(502, "the host's API server answered without a length")
+        answer = h11.Response(status_code=200, headers=[*host.headers(), (b"Connection", b"close")])
+        exchange.stream.write((exchange.connection.send(answer) or b"") + host.early)
+        await tunnel.follow(exchange.stream, host.stream, idle_seconds=self._limits.idle_seconds)
 
     @contextlib.contextmanager
     def _slot(self) -> Iterator[None]:

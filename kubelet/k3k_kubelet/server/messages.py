@@ -105,6 +105,8 @@ def _request(event: h11.Request) -> Request:
     path, _, query = target.partition("?")
     if not path.startswith("/"):
         raise HttpError(400, f"bad request: target {path[:100]!r} must begin with /")
+    if event.http_version != b"1.1":
+        raise HttpError(400, "bad request: needs HTTP/1.1")
     headers = list(event.headers)
     options = [value.lower() for name, value in headers if name == b"connection"]
     upgrades = any(b"upgrade" in [word.strip() for word in value.split(b",")] for value in options)

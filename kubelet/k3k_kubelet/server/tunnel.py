@@ -10,13 +10,14 @@ import asyncio
 import contextlib
 import enum
 import time
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 
 import h11
 
 from k3k_kubelet.api.endpoint import Endpoint
 from k3k_kubelet.server import tls
-from k3k_kubelet.server.messages import Headers, HttpError
+from k3k_kubelet.server.messages import Headers, HttpError, Request
 from k3k_kubelet.server.tls import TlsStream
 
 ANSWER_SECONDS = 60.0
@@ -24,13 +25,14 @@ ANSWER_SECONDS = 60.0
 ERROR_BYTES = 64 * 1024
 USER_AGENT = b"k3k-kubelet"
 
-# What the upgrade protocols use. Everything else, in both directions, means something only on its own side: a
-# header that the client's API server let pass must not speak to the host's (Authorization, Impersonate-*,
-# X-Remote-*, X-Forwarded-*, cookies of some proxy, Audit-ID).
-_FORWARDED = (b"connection", b"upgrade", b"x-stream-protocol-version", b"sec-websocket-")
-_RETURNED = (*_FORWARDED, b"content-type", b"content-length", b"transfer-encoding")
+# What the upgrade protocols say to each other beyond `Connection` and `Upgrade`, which are written anew. All
+# else, in both directions, means something only on its own side: a header that the client's API server let
+# pass must not speak to the host's or to a proxy before it (Authorization, Impersonate-*, X-Remote-*,
+# X-Forwarded-*, cookies, Audit-ID; `Connection: Authorization` would have a proxy drop our token).
+_FORWARDED = (b"x-stream-protocol-version", b"sec-websocket-")
+_RETURNED = {101: (*_FORWARDED, b"upgrade"), 200: (b"content-type", b"content-length", b"transfer-encoding")}
+_UPGRADES = {"spdy/3.1": b"SPDY/3.1", "websocket": b"websocket"}
 _TOKEN_PROTOCOL = "base64url.bearer.authorization.k8s.io."  # noqa: S105, how browsers send a token
-
 
 Answer = h11.Response | h11.InformationalResponse
 
@@ -54,8 +56,9 @@ class HostStream:
         return self.connection.trailing_data[0]
 
     def headers(self) -> Headers:
-        """Those of the answer that the client may see."""
-        return [(name, value) for name, value in self.answer.headers.raw_items() if _starts(name, _RETURNED)]
+        """Those of a successful answer that the client may see."""
+        kept = _RETURNED[self.code]
+        return [(name, value) for name, value in self.answer.headers.raw_items() if _starts(name, kept)]
 
     async def error_body(self) -> bytes:
         """The body of an error, at most `ERROR_BYTES` of it."""
@@ -90,12 +93,20 @@ async def open_stream(endpoint: Endpoint, method: str, target: str, headers: Hea
     return stream
 
 
-def upgrade_headers(headers: Headers) -> Headers:
-    """What of a client's upgrade request goes to the host."""
-    kept = [(name, value) for name, value in headers if _starts(name, _FORWARDED)]
-    return [
-        (name, _without_tokens(value) if name == b"sec-websocket-protocol" else value) for name, value in kept
-    ]
+def upgrade_headers(request: Request) -> Headers:
+    """What of a client's upgrade request goes to the host.
+
+    Raises:
+        HttpError: 400 for a request that is no upgrade to SPDY or WebSocket.
+    """
+    protocol = _UPGRADES.get(request.upgrade.lower())
+    if protocol is None:
+        raise HttpError(400, "unable to upgrade: needs Connection: Upgrade, Upgrade: SPDY/3.1 or websocket")
+    headers = [(b"Connection", b"Upgrade"), (b"Upgrade", protocol)]
+    for name, value in request.headers:
+        if _starts(name, _FORWARDED):
+            headers.append((name, _without_tokens(value) if name == b"sec-websocket-protocol" else value))
+    return headers
 
 
 def close_headers() -> Headers:
@@ -110,10 +121,23 @@ async def splice(client: TlsStream, host: TlsStream, *, idle_seconds: float) -> 
     some hundred KB are held per direction.
     """
     moved = [time.monotonic()]
-    pumps = {
-        asyncio.create_task(_pump(client, host, moved)),
-        asyncio.create_task(_pump(host, client, moved)),
-    }
+    await _until_an_end([_pump(client, host, moved), _pump(host, client, moved)], moved, idle_seconds)
+
+
+async def follow(client: TlsStream, host: TlsStream, *, idle_seconds: float) -> None:
+    """Passes the host's bytes to the client until one side ends, or for `idle_seconds` without any.
+
+    Nothing goes the other way: after an ordinary request a client's bytes would be its next one, and on the
+    host's connection that would be one of ours, with our rights.
+    """
+    moved = [time.monotonic()]
+    await _until_an_end([_pump(host, client, moved), _wait_for_end(client)], moved, idle_seconds)
+
+
+async def _until_an_end(
+    directions: Sequence[Coroutine[None, None, _End]], moved: list[float], idle_seconds: float
+) -> None:
+    pumps = {asyncio.create_task(direction) for direction in directions}
     try:
         while pumps and (left := moved[0] + idle_seconds - time.monotonic()) > 0:
             done, pumps = await asyncio.wait(pumps, timeout=left, return_when=asyncio.FIRST_COMPLETED)
@@ -123,6 +147,13 @@ async def splice(client: TlsStream, host: TlsStream, *, idle_seconds: float) -> 
         for pump in pumps:
             pump.cancel()
         await asyncio.gather(*pumps, return_exceptions=True)
+
+
+async def _wait_for_end(client: TlsStream) -> _End:
+    with contextlib.suppress(OSError):
+        while await client.read():
+            pass
+    return _End.SOURCE
 
 
 class _End(enum.Enum):

@@ -39,9 +39,9 @@ def make_files(folder: Path) -> None:
     leaves = [
         leaf(folder, "host", "host-ca", "kube-apiserver", "server"),
         leaf(folder, "serving", "serving-ca", "system:node:k3k-pulumi", "server"),
-        leaf(folder, "api-server", "client-ca", "kube-apiserver-kubelet-client", "client"),
+        leaf(folder, "api-server", "client-ca", "kube-apiserver-kubelet-client", "client", "system:masters"),
         leaf(folder, "somebody", "client-ca", "somebody", "client"),
-        leaf(folder, "foreign", "foreign-ca", "kube-apiserver-kubelet-client", "client"),
+        leaf(folder, "foreign", "foreign-ca", "kube-apiserver-kubelet-client", "client", "system:masters"),
     ]
     certificates.apply(certificates.Spec(certificates=tuple(leaves)))
     (folder / "credentials").mkdir()
@@ -49,7 +49,9 @@ def make_files(folder: Path) -> None:
     (folder / "credentials" / "token").write_text("own-token\n")
 
 
-def leaf(folder: Path, name: str, authority: str, common_name: str, usage: Any) -> certificates.Certificate:
+def leaf(
+    folder: Path, name: str, authority: str, common_name: str, usage: Any, *organizations: str
+) -> certificates.Certificate:
     """A leaf certificate `<name>.crt` for 127.0.0.1."""
     return certificates.Certificate(
         name=name,
@@ -57,6 +59,7 @@ def leaf(folder: Path, name: str, authority: str, common_name: str, usage: Any) 
         ca_certificate=f"{folder}/{authority}.crt",
         ca_key=f"{folder}/{authority}.key",
         common_name=common_name,
+        organizations=organizations,
         ip_addresses=(ADDRESS,),
         usages=(usage,),
     )

@@ -200,7 +200,7 @@ def test_a_certificates_subject_is_the_identity(subject: Any, identity: Identity
     ("identity", "trusted"),
     [
         (Identity("admin", groups=("system:masters",)), True),
-        (Identity("kube-apiserver-kubelet-client"), True),
+        (Identity("kube-apiserver-kubelet-client"), False),
         (Identity("system:apiserver", groups=("system:masters",)), True),
         (Identity("system:masters"), False),
         (Identity("kube-apiserver", groups=("system:authenticated",)), False),

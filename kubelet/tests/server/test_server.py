@@ -87,7 +87,7 @@ def test_a_connection_serves_several_requests(run: Run) -> None:
         ("POST /pods", 405, "POST /pods: allowed is GET"),
         ("DELETE /exec/default/web/main", 405, "allowed is GET and POST"),
         ("GET http://elsewhere/healthz", 400, "must begin with /"),
-        (EXEC, 400, "needs Upgrade: SPDY/3.1 or websocket"),
+        (EXEC, 400, "needs Connection: Upgrade, Upgrade: SPDY/3.1 or websocket"),
         ("POST /exec/default/gone/main?output=1&command=ls", 404, 'pod "gone" does not exist on this node'),
         ("POST /exec/default/web/other-uid/main?output=1&command=ls", 404, 'pod "web" does not exist'),
         ("POST /exec/other/web/main?output=1&command=ls", 404, 'pod "web" does not exist'),
@@ -126,6 +126,7 @@ def test_a_pod_is_served_by_its_own_node_alone(run: Run) -> None:
         (b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 600_000 + b"\r\n\r\n", 431),
         (b"POST /pods HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody", 400),
         (b"GET /healthz HTTP/1.1\r\n\r\n", 400),
+        (b"GET /healthz HTTP/1.0\r\nHost: x\r\n\r\n", 400),
     ],
 )
 def test_what_is_no_request_of_this_api(run: Run, sent: bytes, code: int) -> None:

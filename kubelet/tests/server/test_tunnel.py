@@ -218,55 +218,32 @@ def test_port_forward_takes_no_container(run: Run) -> None:
     run(test)
 
 
-def test_a_log_is_passed_on_as_it_comes(run: Run) -> None:
-    body = b"6\r\nline 1\r\n7\r\n\nline 2\r\n0\r\n\r\n"
-
-    async def host(_: Received, __: Reader, writer: Writer) -> None:
-        await peers.write(
-            writer,
-            "HTTP/1.1 200 OK",
-            "Content-Type: text/plain",
-            "Transfer-Encoding: chunked",
-            "Audit-Id: 1",
-            body=body,
-        )
-
+@pytest.mark.parametrize(
+    ("upgrades", "code"),
+    [("h2c", 400), ("tcp", 400), ("SPDY/3.1, websocket", 400), ("SPDY/3.1\r\nUpgrade: websocket", 101)],
+)
+def test_only_the_known_upgrades_pass_and_only_one(run: Run, upgrades: str, code: int) -> None:
     async def test(folder: Path) -> None:
-        async with running(folder, host) as setup:
-            answer = await setup.ask(LOGS + "?follow=true&tailLines=10&bad=1", "Authorization: Bearer x")
-            assert answer.code == 200
-            assert answer.body == body
-            assert answer.headers == {
-                "content-type": ["text/plain"],
-                "transfer-encoding": ["chunked"],
-                "connection": ["close"],
-            }
-            (request,) = setup.received
-            assert request.line == (
-                f"GET /api/v1/namespaces/tenant/pods/{HOST_NAME}/log"
-                "?follow=true&tailLines=10&container=main HTTP/1.1"
-            )
-            assert request.all("connection") == ["close"]
-            assert request.all("authorization") == ["Bearer own-token"]
+        async with running(folder, peers.echo) as setup:
+            reader, writer = await setup.send(upgrade(EXEC, protocol=upgrades))
+            assert (await Answer.read(reader)).code == code
+            assert [request.all("upgrade") for request in setup.received] == [["SPDY/3.1"]] * (code == 101)
+            writer.close()
 
     run(test)
 
 
-def test_a_followed_log_ends_when_the_client_leaves(run: Run) -> None:
-    left: list[bytes] = []
-
-    async def host(_: Received, reader: Reader, writer: Writer) -> None:
-        await peers.write(writer, "HTTP/1.1 200 OK", "Transfer-Encoding: chunked", body=b"1\r\nx\r\n")
-        left.append(await reader.read())
-
+def test_connection_options_of_the_client_are_not_ours(run: Run) -> None:
     async def test(folder: Path) -> None:
-        left.clear()
-        async with running(folder, host) as setup:
-            reader, writer = await setup.send(head(LOGS + "?follow=true"))
-            await Answer.read(reader)
-            assert await reader.readexactly(6) == b"1\r\nx\r\n"
+        async with running(folder, peers.echo) as setup:
+            options = "Connection: keep-alive, Upgrade, Authorization, X-Forwarded-For"
+            reader, writer = await setup.send(head(EXEC, options, "Upgrade: spdy/3.1"))
+            answer = await Answer.read(reader)
+            assert answer.headers["connection"] == ["Upgrade"]
+            (request,) = setup.received
+            assert request.all("connection") == ["Upgrade"]
+            assert request.all("upgrade") == ["SPDY/3.1"]
             writer.close()
-            await eventually(lambda: left == [b""])
 
     run(test)
 
