@@ -117,11 +117,11 @@ class PodController:
             await self._status.mirror(pod, host)
             await self._pass_deletion_up(pod, host)
             return None
-        if node:
-            await self._nodes.ensure(node)
+        if host_node:  # a tenant binds to what he likes, `../x` too: only the host's own word makes a Node
+            await self._nodes.ensure(host_node)
         await self._status.mirror(pod, host)
         await self._write_gates(pod, host)
-        if not metadata.get("annotations", {}).get(HOST_POD_UID) and node:
+        if not metadata.get("annotations", {}).get(HOST_POD_UID) and host_node:
             await self._mark(pod, host)
         await self._update(pod, host)
         return None
