@@ -1,0 +1,54 @@
+"""The rule of tests/conftest.py: a missing part leaves a test out, any other skip fails the run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.run import ROOT
+
+ENGINE = """
+import pytest
+@pytest.mark.needs_engine
+def test_preview(): raise AssertionError("the engine is not there")
+def test_plain(): pass
+"""
+SKIPPED = {
+    "test_call.py": "import pytest\ndef test_it(): pytest.skip('too hard')\n",
+    "test_marker.py": "import pytest\n@pytest.mark.skip('too long')\ndef test_it(): pass\n",
+    "test_module.py": "import pytest\npytest.skip('too odd', allow_module_level=True)\n",
+}
+
+
+def run(folder: Path, files: dict[str, str], workers: int) -> subprocess.CompletedProcess[str]:
+    """Runs pytest under the repository's rule, in an environment without Pulumi's engine."""
+    (folder / "conftest.py").write_text("from tests.conftest import *\n")
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    for name, source in files.items():
+        (folder / name).write_text(source)
+    command = [sys.executable, "-m", "pytest", "-n", str(workers), "-p", "no:cacheprovider"]
+    environment = {"PATH": "/nowhere", "PYTHONPATH": str(ROOT), "HOME": os.environ["HOME"]}
+    return subprocess.run(
+        command, cwd=folder, env=environment, text=True, capture_output=True, check=False, timeout=120
+    )
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_missing_part_leaves_a_test_out(tmp_path: Path, workers: int) -> None:
+    result = run(tmp_path, {"test_it.py": ENGINE}, workers)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "test_it.py::test_preview: no pulumi CLI on PATH" in result.stdout
+    assert "1 passed" in result.stdout
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_any_other_skip_fails_the_run(tmp_path: Path, workers: int) -> None:
+    result = run(tmp_path, {**SKIPPED, "test_plain.py": "def test_plain(): pass\n"}, workers)
+    assert result.returncode == pytest.ExitCode.TESTS_FAILED, result.stdout + result.stderr
+    assert "skipped, which fails the run" in result.stdout
+    for name, reason in zip(SKIPPED, ("too hard", "too long", "too odd"), strict=True):
+        assert any(name in line and reason in line for line in result.stdout.splitlines()), result.stdout
