@@ -6,8 +6,6 @@ last and smallest one is made anew.
 
 from __future__ import annotations
 
-import dataclasses
-import fcntl
 import fnmatch
 import json
 import os
@@ -16,22 +14,29 @@ import shutil
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-from devcluster import oci
-from kubelet.image import debian, rootfs, steps
-from kubelet.image.steps import BuildError, finished, key, need, run, step
+from devcluster import config, oci, packages
+from devcluster.errors import DevclusterError
+from devcluster.locks import locked
+from devcluster.packages import Needed
+from devcluster.progress import Progress
+from devcluster.shell import run
+from kubelet.image import debian, layers, rootfs
+from kubelet.image.layers import Part, Workshop, key
 
 REPOSITORY = "ghcr.io/k3k-pulumi/kubelet"
 _HERE = Path(__file__).parent
 _PROJECT = _HERE.parent
 _SOURCE = _PROJECT / "k3k_kubelet"
 _LOCK = _HERE / "requirements.lock"
-_PROGRAMS = {"mmdebstrap": "mmdebstrap", "readelf": "binutils", "strip": "binutils", "unshare": "util-linux"}
-_KEPT = 3
-"""So many versions of each layer stay in the cache, for switching between branches."""
+_PROGRAMS = [
+    Needed("binutils", "readelf"),
+    Needed("binutils", "strip"),
+    Needed("mmdebstrap", "mmdebstrap"),
+    Needed("util-linux", "unshare"),
+]
 _LEFT_OUT = (
     *("*.c", "*.h", "*.pxd", "*.pxi", "*.pyi", "*.pyx", "__pycache__", "bin", "test", "tests"),
     *("INSTALLER", "RECORD", "REQUESTED", "direct_url.json", "uv_cache.json", ".lock"),
@@ -52,77 +57,57 @@ def version() -> str:
     return str(tomllib.loads((_PROJECT / "pyproject.toml").read_text())["project"]["version"])
 
 
-def build(cache: Path, *, refresh: bool = False, source: Path = _SOURCE) -> oci.Image:
+def build(
+    cache: Path, *, refresh: bool = False, source: Path = _SOURCE, progress: Progress | None = None
+) -> oci.Image:
     """Makes the image and returns what was written.
 
     Args:
         cache: For the archive (`images-built/kubelet-<version>.tar`) and the layers.
         refresh: Resolve the Debian packages again instead of using the ones unpacked before.
         source: The package `k3k_kubelet`.
+        progress: Where steps are shown, standard error by default.
 
     Raises:
-        BuildError: Not root, a program or package source is missing, or a step failed.
+        DevclusterError: Not root, a program or package source is missing, or a step failed.
     """
     if os.geteuid():
-        raise BuildError("needs root: packages are unpacked with their owners and run in a chroot")
-    need(_PROGRAMS)
-    work = cache / "image-build"
-    work.mkdir(parents=True, exist_ok=True)
-    with (work / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        base = _base(work, refresh=refresh)
-        wheels = _wheels(work, base)
-        package = _package(work, base, source)
-        _check(work, [base, wheels, package])
-        with step("archive"):
+        raise DevclusterError("the kubelet's image is built as root: its packages are run in a chroot")
+    progress = progress or Progress()
+    packages.ensure(_PROGRAMS, progress)
+    shop = Workshop(cache / "image-build", progress)
+    shop.folder.mkdir(parents=True, exist_ok=True)
+    with locked("kubelet-image"):
+        base = _base(shop, refresh=refresh)
+        parts = [base, _wheels(shop, base), _package(shop, base, source)]
+        _check(shop, parts)
+        with progress.step("Image archive") as step:
             archive = cache / "images-built" / f"kubelet-{version()}.tar"
-            layers = [part.layer for part in (base, wheels, package)]
-            return oci.write_archive(archive, f"{REPOSITORY}:{version()}", _config(), layers)
+            reference = f"{REPOSITORY}:{version()}"
+            image = oci.write_archive(archive, reference, _config(), [part.layer for part in parts])
+            step.result = f"{layers.megabytes(image.compressed)}, unpacked {layers.megabytes(image.unpacked)}"
+    return image
 
 
-@dataclass(frozen=True)
-class _Part:
-    """One layer, packed and as a tree."""
-
-    tree: Path
-    layer: oci.Layer
-
-
-def _part(work: Path, name: str, inputs: str, what: str, make: Callable[[Path], None]) -> _Part:
-    """A layer from the cache, or made: `make` fills an empty folder with its files."""
-    folder = work / f"{name}-{inputs}"
-    if not folder.is_dir():
-        with step(what), finished(folder) as unfinished:
-            tree = unfinished / "tree"
-            tree.mkdir()
-            make(tree)
-            layer = oci.write_layer(oci.entries_of(tree), unfinished / "layer.tar.gz")
-            (unfinished / "layer.json").write_text(json.dumps(dataclasses.asdict(layer), default=str))
-        for old in sorted(work.glob(f"{name}-*"), key=lambda path: path.stat().st_mtime)[:-_KEPT]:
-            shutil.rmtree(old)
-    record = json.loads((folder / "layer.json").read_text())
-    return _Part(folder / "tree", oci.Layer(**record | {"path": folder / "layer.tar.gz"}))
-
-
-def _base(work: Path, *, refresh: bool) -> _Part:
+def _base(shop: Workshop, *, refresh: bool) -> Part:
     codename = debian.suite()
     sources = debian.sources(codename)
-    code = [Path(module.__file__ or "") for module in (debian, rootfs, oci)]
+    code = [Path(module.__file__ or "") for module in (debian, rootfs, layers, oci)]
     inputs = key(codename, platform.machine(), json.dumps(sources), Path("/etc/os-release"), *code)
     if refresh:
-        shutil.rmtree(work / f"rootfs-{inputs}", ignore_errors=True)
+        shop.forget("rootfs", inputs)
 
     def make(tree: Path) -> None:
-        with tempfile.TemporaryDirectory(dir=work) as name:
+        with tempfile.TemporaryDirectory(dir=shop.folder) as name:
             unpacked = Path(name, "unpacked")
             debian.unpack(codename, sources, unpacked, Path(name))
             rootfs.assemble(unpacked, tree)
 
-    what = f"root file system: {', '.join(debian.PACKAGES)} of {codename}"
-    return _part(work, "rootfs", inputs, what, make)
+    title = f"Root file system: {', '.join(debian.PACKAGES)} of {codename}"
+    return shop.part("rootfs", inputs, title, make)
 
 
-def _wheels(work: Path, base: _Part) -> _Part:
+def _wheels(shop: Workshop, base: Part) -> Part:
     python = rootfs.python_version(base.tree)
     code = [Path(__file__), Path(rootfs.__file__), Path(oci.__file__)]
     inputs = key(python, platform.machine(), _LOCK, *code)
@@ -133,19 +118,19 @@ def _wheels(work: Path, base: _Part) -> _Part:
         command += ["--only-binary", ":all:", "--link-mode", "copy"]
         command += ["--python", sys.executable, "--python-version", python]
         command += ["--python-platform", f"{platform.machine()}-unknown-linux-gnu"]
-        run([*command, "--target", target, "--requirements", _LOCK])
+        run(*command, "--target", target, "--requirements", _LOCK)
         for path in sorted(target.rglob("*"), reverse=True):
             if any(fnmatch.fnmatchcase(path.name, pattern) for pattern in _LEFT_OUT):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             elif ".so" in path.suffixes:
-                run(["strip", "--strip-unneeded", path])
+                run("strip", "--strip-unneeded", path)
                 _check_libraries(path, base.tree)
         rootfs.compile_all(base.tree, f"/{_site(python)}", local=tree)
 
-    return _part(work, "wheels", inputs, f"Python packages for {python} from {_LOCK.name}", make)
+    return shop.part("wheels", inputs, f"Python packages for {python} from {_LOCK.name}", make)
 
 
-def _package(work: Path, base: _Part, source: Path) -> _Part:
+def _package(shop: Workshop, base: Part, source: Path) -> Part:
     python = rootfs.python_version(base.tree)
     sources = sorted(path for path in source.rglob("*") if path.is_file())
     files = [path for path in sources if "__pycache__" not in path.parts]
@@ -167,23 +152,26 @@ def _package(work: Path, base: _Part, source: Path) -> _Part:
         launcher.chmod(0o755)
         rootfs.compile_all(base.tree, f"/{_site(python)}", local=tree)
 
-    return _part(work, "package", inputs, f"k3k_kubelet {version()}", make)
+    return shop.part("package", inputs, f"Package k3k_kubelet {version()}", make)
 
 
-def _check(work: Path, parts: Sequence[_Part]) -> None:
+def _check(shop: Workshop, parts: Sequence[Part]) -> None:
     """Starts the image's programs as its user: what is missing shows here, not in a cluster."""
     done = parts[-1].tree.parent / "checked-with" / "-".join(part.layer.digest[7:19] for part in parts)
     if done.exists():
         return
-    with step("check: the image's programs start"), tempfile.TemporaryDirectory(dir=work) as name:
+    with (
+        shop.progress.step("Check that the image's programs start"),
+        tempfile.TemporaryDirectory(dir=shop.folder) as name,
+    ):
         for part in parts:
-            run(["cp", "--archive", f"{part.tree}/.", name])
+            run("cp", "--archive", f"{part.tree}/.", name)
         Path(name).chmod(0o755)
         enter = ["chroot", f"--userspec={rootfs.USER}:{rootfs.USER}", name]
         modules = ", ".join(["asyncio", "ssl", *_modules(parts[1].tree)])
-        run([*enter, "/usr/bin/openssl", "version"])
-        run([*enter, "/usr/bin/python3", "-I", "-c", f"import {modules}"])
-        run([*enter, "/usr/local/bin/k3k-kubelet", "--help"])
+        run(*enter, "/usr/bin/openssl", "version")
+        run(*enter, "/usr/bin/python3", "-I", "-c", f"import {modules}")
+        run(*enter, "/usr/local/bin/k3k-kubelet", "--help")
     done.parent.mkdir(exist_ok=True)
     done.touch()
 
@@ -202,17 +190,17 @@ def _site(python: str) -> str:
 
 def _uv() -> Path:
     """The uv that `make setup` installed, or one on PATH."""
-    installed = sorted(steps.cache().glob("uv-*/bin/uv"), key=lambda path: path.stat().st_mtime)
+    installed = sorted(config.cache().glob("uv-*/bin/uv"), key=lambda path: path.stat().st_mtime)
     found = installed[-1] if installed else shutil.which("uv")
     if not found:
-        raise BuildError("no uv: run `make setup` first")
+        raise DevclusterError("no uv: run `make setup` first")
     return Path(found)
 
 
 def _check_libraries(path: Path, root: Path) -> None:
     for library in rootfs.needed(path):
         if not any((folder / library).exists() for folder in rootfs.library_folders(root)):
-            raise BuildError(f"{path.name} needs {library}: add its package to debian.PACKAGES")
+            raise DevclusterError(f"{path.name} needs {library}: add its package to debian.PACKAGES")
 
 
 def _config() -> oci.Config:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from kubelet.image.steps import BuildError, run
+from devcluster.errors import DevclusterError
+from devcluster.shell import run
 
 PACKAGES = ("ca-certificates", "libpython3-stdlib", "libstdc++6", "openssl", "python3-minimal")
 PACKAGE_FACTS = "package-facts"
@@ -36,7 +37,9 @@ def suite() -> str:
     """The release this machine runs, as `bookworm`: the image is made of the same one."""
     codename = os_release().get("VERSION_CODENAME", "")
     if not codename:
-        raise BuildError("/etc/os-release has no VERSION_CODENAME: the image is built on Debian or Ubuntu")
+        raise DevclusterError(
+            "/etc/os-release has no VERSION_CODENAME: the image is built on Debian or Ubuntu"
+        )
     return codename
 
 
@@ -93,7 +96,7 @@ def unpack(codename: str, apt_sources: dict[str, str], target: Path, work: Path)
         mirrors.append(work / name)
     (work / "hook").write_text(_HOOK)
     command = ["mmdebstrap", "--variant=extract", f"--include={','.join(PACKAGES)}", "--format=directory"]
-    run([*command, "--quiet", f'--extract-hook=sh {work / "hook"} "$1"', codename, target, *mirrors])
+    run(*command, "--quiet", f'--extract-hook=sh {work / "hook"} "$1"', codename, target, *mirrors)
 
 
 def packages_of(facts: Path) -> dict[str, set[str]]:

@@ -13,8 +13,9 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from devcluster.errors import DevclusterError
+from devcluster.shell import run
 from kubelet.image import debian
-from kubelet.image.steps import BuildError, run
 
 MINIMUM_PYTHON = (3, 11)
 USER = 65532
@@ -49,7 +50,7 @@ def assemble(source: Path, target: Path) -> None:
         target: An empty folder.
 
     Raises:
-        BuildError: A Python that is too old, a library that no package has.
+        DevclusterError: A Python that is too old, a library that no package has.
     """
     _merge_usr(source)
     version = python_version(source)
@@ -87,7 +88,7 @@ def compile_all(root: Path, folder: str, *, local: Path | None = None) -> None:
     mount = 'mount --bind "$2/usr/local" "$1/usr/local" && ' if local else ""
     script = mount + 'root=$1 && shift 2 && exec chroot "$root" "$@"'
     unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"]
-    run([*unshare, root, local or root, *command], environment={"PYTHONHASHSEED": "0"})
+    run(*unshare, root, local or root, *command, env={"PYTHONHASHSEED": "0"})
 
 
 def needed(path: Path) -> list[str]:
@@ -95,7 +96,7 @@ def needed(path: Path) -> list[str]:
     with path.open("rb") as file:
         if file.read(4) != b"\x7fELF":
             return []
-    return re.findall(r"\(NEEDED\).*\[(.+)\]", run(["readelf", "--dynamic", "--wide", path]))
+    return re.findall(r"\(NEEDED\).*\[(.+)\]", run("readelf", "--dynamic", "--wide", path))
 
 
 def library_folders(root: Path) -> Iterator[Path]:
@@ -119,7 +120,9 @@ def python_version(source: Path) -> str:
     """The version of a tree's Python, as `3.11`."""
     version = (source / "usr/bin/python3").readlink().name.removeprefix("python")
     if tuple(int(part) for part in version.split(".")) < MINIMUM_PYTHON:
-        raise BuildError(f"Python here is {version}, needed is 3.11: use Debian 12, Ubuntu 24.04 or newer")
+        raise DevclusterError(
+            f"Python here is {version}, needed is 3.11: use Debian 12, Ubuntu 24.04 or newer"
+        )
     return version
 
 
@@ -158,7 +161,7 @@ def _find(library: str, folders: list[Path], wanted_by: Path) -> Path:
     for folder in folders:
         if (folder / library).is_symlink() or (folder / library).is_file():
             return folder / library
-    raise BuildError(f"{wanted_by}: needs {library}, which no unpacked package has")
+    raise DevclusterError(f"{wanted_by}: needs {library}, which no unpacked package has")
 
 
 def _resolved(source: Path, path: Path) -> Path:
@@ -191,7 +194,7 @@ def _certificates(source: Path, target: Path) -> None:
     folder = source / "usr/share/ca-certificates/mozilla"
     bundle = b"".join(path.read_bytes() for path in sorted(folder.glob("*.crt")))
     if not bundle:
-        raise BuildError(f"{folder} has no certificates")
+        raise DevclusterError(f"{folder} has no certificates")
     _write(target / "etc/ssl/certs/ca-certificates.crt", bundle.decode())
     (target / "usr/lib/ssl").mkdir(parents=True, exist_ok=True)
     (target / "usr/lib/ssl/certs").symlink_to("/etc/ssl/certs")
