@@ -28,6 +28,8 @@ from k3k_pulumi.errors import InputError  # noqa: E402
 HOST = "demo"  # the dev cluster's name
 NAME, NAMESPACE = "demo", "team-a"
 IMAGE = "docker.io/library/busybox:1.36"
+# The shell stays, because httpd as a container's first process would not end when told to.
+SERVE = 'echo "$HOSTNAME on $(cat /etc/hostname)"; httpd -p 8080; trap exit TERM; sleep infinity & wait'
 
 
 class DemoError(RuntimeError):
@@ -117,7 +119,7 @@ def workload(progress: Progress, inside: Path) -> None:
         kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=60s")
         manifest = kubectl(
             "create", "deployment", "web", f"--image={IMAGE}", "--replicas=3", "--dry-run=client", "-o=yaml",
-            "--", "sh", "-c", "echo \"$HOSTNAME on $(cat /etc/hostname)\"; httpd -p 8080; trap exit TERM; sleep infinity & wait",
+            "--", "sh", "-c", SERVE,
         )  # fmt: skip
         kubectl("apply", "-f", "-", stdin=manifest)
         kubectl("rollout", "status", "deployment/web", "--timeout=120s")
