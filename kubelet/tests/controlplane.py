@@ -172,7 +172,9 @@ class ControlPlane:
                 certificates=(
                     self._leaf("apiserver", "server-ca", "kube-apiserver", usages=("server",)),
                     self._leaf("admin", "client-ca", "admin", ("system:masters",)),
-                    self._leaf("kubelet-client", "client-ca", "kube-apiserver-kubelet-client"),
+                    self._leaf(
+                        "kubelet-client", "client-ca", "kube-apiserver-kubelet-client", ("system:masters",)
+                    ),
                 ),
                 kubeconfigs=(
                     certificates.Kubeconfig(

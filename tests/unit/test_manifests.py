@@ -1,5 +1,6 @@
 import itertools
 import json
+import re
 from typing import Any
 
 import pytest
@@ -382,3 +383,13 @@ def test_whoever_gets_the_objects_may_change_them(distribution: str) -> None:
     given = spec(**args)
     wreck(virtual_cluster(given, marked_pki()))
     assert virtual_cluster(given, marked_pki()) == manifests(**args)
+
+
+@DISTRIBUTIONS
+def test_tokens_have_another_issuer_in_each_cluster(distribution: str) -> None:
+    """A token of one cluster must not pass for another's where a cloud or Vault trusts issuers."""
+    where = [("a", "team"), ("b", "team"), ("a", "other")]
+    texts = [json.dumps(manifests(name, namespace=space, distribution=distribution)) for name, space in where]
+    issuers = [re.findall(r"service-account-issuer=([^\"\\]+)", text) for text in texts]
+    assert all(len(found) == 1 for found in issuers)
+    assert len({found[0] for found in issuers}) == len(where)
