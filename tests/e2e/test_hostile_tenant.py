@@ -108,4 +108,5 @@ def _host_api(kubectl: Kubectl) -> tuple[str, str, int]:
 
 
 def _internal_ip(node: Any) -> str:
-    return next(each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP")
+    addresses = node["status"]["addresses"]
+    return str(next(each["address"] for each in addresses if each["type"] == "InternalIP"))
