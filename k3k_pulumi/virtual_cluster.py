@@ -27,6 +27,8 @@ _PLACEHOLDER = "k3k0ns"
 """Stands for a namespace that is an Output: the shape of everything is known before the namespace is."""
 
 _HOOKS = itertools.count()
+_MESSAGE_SHOWN = 32
+"""Exit code of a program that has told the user what is wrong, in Pulumi's protocol with its programs."""
 
 
 class VirtualClusterInputError(pulumi.RunError, InputError):
@@ -184,7 +186,7 @@ def _read(name: str, args: VirtualClusterArgs) -> tuple[VirtualClusterSpec, pulu
     """The specification and the true namespace, which the former has a placeholder for if it is an Output.
 
     Raises:
-        VirtualClusterInputError: Bad arguments. Where only the value of an Output is bad, that Output fails.
+        VirtualClusterInputError: Bad arguments. Where only an Output's value is bad, the program ends then.
     """
     given = args.get("namespace")
 
@@ -198,7 +200,10 @@ def _read(name: str, args: VirtualClusterArgs) -> tuple[VirtualClusterSpec, pulu
         try:
             return parse(namespace).namespace
         except InputError as error:
-            raise pulumi.RunError(str(error)) from None  # a ValueError would come with a traceback from here
+            # Hundreds of inputs wait for this value. An exception would be raised again in each of them, and
+            # CPython 3.11 crashed on that heap of tracebacks before the user saw a word.
+            pulumi.log.error(str(error))
+            raise SystemExit(_MESSAGE_SHOWN) from None
 
     if not isinstance(given, pulumi.Output) and not inspect.isawaitable(given):
         spec = parse(given)

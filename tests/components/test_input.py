@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pulumi
@@ -11,6 +13,7 @@ from k3k_pulumi import InputError, VirtualCluster
 from k3k_pulumi.virtual_cluster import VirtualClusterInputError
 from tests.components.conftest import SOURCES, Deploy
 from tests.components.host import UNKNOWN, Deployment, leaves, run
+from tests.run import ROOT
 
 
 @pytest.mark.parametrize(
@@ -96,6 +99,22 @@ def dict_of(inputs: Any) -> dict[str, Any]:
     return {path: value for path, value, _ in leaves(inputs)}
 
 
-def test_a_bad_namespace_in_an_output_is_refused(deploy: Deploy) -> None:
-    with pytest.raises(pulumi.RunError, match="namespace: 'Team' must be lower-case"):
-        deploy(namespace=pulumi.Output.from_input("Team"))
+ENDS = """
+import pulumi
+from k3k_pulumi import VirtualCluster
+from tests.components.host import run
+
+def program():
+    VirtualCluster("c", {"namespace": pulumi.Output.from_input("Team"), "distribution": "kubernetes"})
+    return {}
+
+run(program, preview=PREVIEW)
+"""
+
+
+def test_a_bad_namespace_in_an_output_ends_the_program_with_a_line(preview: bool) -> None:
+    program = ENDS.replace("PREVIEW", str(preview))
+    command = [sys.executable, "-c", program]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 32  # the engine's sign that the user has been told
+    assert ended.stderr.startswith("VirtualCluster 'c': namespace: 'Team' must be lower-case")
