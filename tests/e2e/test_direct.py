@@ -133,15 +133,16 @@ def test_time_out_says_why(host: Host, where: str) -> None:
             name="it",
             namespace=where,
             kubeconfig=host.kubeconfig,
-            timeout=15,
-            images={"server": "registry.invalid/nothing:1"},
+            timeout=30,
+            images={"kubelet": "registry.invalid/nothing:1"},
             **ARGS,
         ),
     ):
         pytest.fail("a cluster without an image is no cluster")
     text = str(caught.value)
-    assert "not ready after 15 s" in text
-    assert "container kube-apiserver: waiting" in text
+    assert f"{where}/it: not ready after 30 s: waited for StatefulSet" in text
+    assert "container kubelet: waiting: " in text
+    assert "Failed (Pod it-kubelet-" in text
     assert "registry.invalid/nothing:1" in text
     assert not namespaces(host, where)
 

@@ -23,7 +23,7 @@ for path in sys.argv[1:]:
     request = urllib.request.Request(server + path, headers={"Authorization": "Bearer " + token})
     try:
         with urllib.request.urlopen(request, context=trust, timeout=20) as answer:
-            answers[path] = [item["metadata"]["name"] for item in json.load(answer)["items"]]
+            answers[path] = sorted(item["metadata"]["name"] for item in json.load(answer)["items"])
     except urllib.error.HTTPError as error:
         answers[path] = error.code
 print(json.dumps(answers))
