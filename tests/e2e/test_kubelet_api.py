@@ -1,0 +1,124 @@
+"""The kubelet API of a virtual node beyond logs and exec: port-forward, attach, its own pages, its errors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.e2e.support.clusters import View, both, running
+from tests.e2e.support.kubectl import Kubectl
+from tests.e2e.support.objects import container, pod, shell
+from tests.e2e.support.polling import eventually
+
+SIZE = 5_000_000
+SERVER = shell(
+    f"mkdir /tmp/www && head -c {SIZE} /dev/urandom > /tmp/www/blob && exec httpd -f -p 8080 -h /tmp/www",
+    readinessProbe={"tcpSocket": {"port": 8080}, "periodSeconds": 1},
+)
+
+
+@contextmanager
+def forwarded(inside: Kubectl, name: str, port: int) -> Iterator[int]:
+    """A local port that `kubectl port-forward` forwards to the pod's."""
+    command = inside.command("port-forward", f"pod/{name}", f":{port}")
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=inside.environment()
+    ) as process:
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline().decode()
+            found = re.search(r"127\.0\.0\.1:(\d+)", said)
+            assert found, said
+            yield int(found[1])
+        finally:
+            process.kill()
+
+
+def fetch(port: int, path: str) -> bytes:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+        content: bytes = answer.read()
+    return content
+
+
+@both
+@pytest.mark.parametrize("protocol", ["websocket", "spdy"])
+def test_port_forward(inside: Kubectl, protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Megabytes, several connections over one tunnel, and a refused one in between that harms none."""
+    monkeypatch.setenv("KUBECTL_PORT_FORWARD_WEBSOCKETS", "true" if protocol == "websocket" else "false")
+    inside.apply(pod("web", SERVER))
+    running(inside, "app=web", 1)
+    digest = inside.exec("web", ["sha256sum", "/tmp/www/blob"]).stdout.split()[0].decode()
+    with forwarded(inside, "web", 8080) as port:
+        idle = socket.create_connection(("127.0.0.1", port))
+        for _ in range(3):
+            assert hashlib.sha256(fetch(port, "/blob")).hexdigest() == digest
+        with pytest.raises(urllib.error.HTTPError):
+            fetch(port, "/none")
+        idle.close()
+
+
+def test_attach_to_what_runs_already(inside: Kubectl) -> None:
+    inside.apply(pod("echo", container(["cat"], stdin=True, stdinOnce=True), restartPolicy="Never"))
+    running(inside, "app=echo", 1)
+    attached = inside.run("attach", "-i", "echo", stdin=b"hello\n" * 1000)
+    assert attached.returncode == 0, attached.stderr
+    assert attached.stdout.count(b"hello\n") == 1000
+    eventually(lambda: inside.get("pod", "echo")["status"]["phase"] == "Succeeded")
+
+
+def test_log_parameters(inside: Kubectl) -> None:
+    inside.apply(pod("counter", shell("for i in $(seq 100); do echo line $i; done; sleep 3600")))
+    running(inside, "app=counter", 1)
+    eventually(lambda: "line 100" in inside("logs", "counter"))
+    assert inside("logs", "counter", "--limit-bytes=8") == "line 1\nl"
+    assert inside("logs", "counter", "--tail=2") == "line 99\nline 100\n"
+    assert inside("logs", "counter", "--since-time=2100-01-01T00:00:00Z") == ""
+    assert inside("logs", "counter", "--since=1h").count("\n") == 100
+
+
+@both
+def test_errors_speak_of_the_virtual_pod(cluster: View, inside: Kubectl) -> None:
+    inside.apply(pod("waits", container(image="registry.invalid/none:1", imagePullPolicy="Always")))
+
+    def waits() -> bool:
+        statuses = inside.get("pod", "waits")["status"].get("containerStatuses", [])
+        return any("Pull" in entry["state"].get("waiting", {}).get("reason", "") for entry in statuses)
+
+    eventually(waits)
+    logs = inside.run("logs", "waits")
+    assert logs.returncode == 1
+    assert b'container "main" in pod "waits" is waiting to start' in logs.stderr, logs.stderr
+    refused = inside.run("exec", "waits", "--", "true")
+    assert refused.returncode != 0
+    (host_pod,) = cluster.host_pods(namespace=inside.namespace).values()
+    for said in (logs.stderr, refused.stderr):
+        assert host_pod["metadata"]["name"].encode() not in said
+        assert cluster.access.namespace.encode() not in said
+
+
+def test_a_nodes_own_pages(inside: Kubectl) -> None:
+    """What the API server's node proxy shows: this node's virtual pods, and what is not served yet."""
+    inside.apply(pod("here"))
+    (here,) = running(inside, "app=here", 1)
+    node = here["spec"]["nodeName"]
+
+    def page(path: str) -> subprocess.CompletedProcess[bytes]:
+        return inside.run("get", "--raw", f"/api/v1/nodes/{node}/proxy{path}")
+
+    assert page("/healthz").stdout == b"ok"
+    pods: list[Any] = json.loads(page("/pods").stdout)["items"]
+    assert here["metadata"]["uid"] in [item["metadata"]["uid"] for item in pods]
+    assert {item["spec"]["nodeName"] for item in pods} == {node}
+    missing = page("/stats/summary")
+    assert missing.returncode != 0
+    assert b"the virtual kubelet does not serve /stats/summary" in missing.stderr
