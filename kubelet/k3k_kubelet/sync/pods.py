@@ -27,6 +27,8 @@ from k3k_kubelet.translate import status as translate_status
 log = logging.getLogger(__name__)
 
 CONCURRENCY = 32
+ORPHAN_GRACE = 1
+"""Seconds that the copy of a pod which is gone inside gets to end: the least that a kubelet gives."""
 
 
 class PodController:
@@ -69,7 +71,9 @@ class PodController:
         copy = self._shared.host_pod(*key)
         host = copy.object() if copy else None
         if host is not None and (virtual is None or _owner_uid(host) != virtual.uid):
-            await self._delete_host(host, None)
+            # Deleted by force inside: the copy ends as fast as an orphan does on a kubelet.
+            slower = (host["metadata"].get("deletionGracePeriodSeconds") or 0) > ORPHAN_GRACE
+            await self._delete_host(host, ORPHAN_GRACE, again=slower)
             return None  # its end brings the next round
         if virtual is None:
             return None
