@@ -121,7 +121,7 @@ def _failure(target: _Target, context: ssl.SSLContext) -> str | None:
         answer = connection.getresponse()
         body = answer.read(1000).decode(errors="replace").strip()
     except TimeoutError:
-        return "the connection timed out: is this machine's address within expose.source_cidrs?"
+        return "the connection timed out (is this machine's address within expose.source_cidrs?)"
     except ssl.SSLError as error:
         return f"TLS: {error}"
     except (OSError, http.client.HTTPException) as error:
