@@ -31,7 +31,7 @@ def roles(spec: VirtualClusterSpec) -> list[Manifest]:
         _rule(["pods/status"], ["patch"]),
         _rule(["pods/log"], ["get"]),
         # Which of the two verbs is asked for depends on how the client upgrades: WebSocket or SPDY.
-        _rule(["pods/exec", "pods/attach"], ["get", "create"]),
+        _rule(["pods/exec", "pods/attach", "pods/portforward"], ["get", "create"]),
         _rule(["events"], ["list", "watch"]),
     ]
     leases = "coordination.k8s.io"
