@@ -27,8 +27,9 @@ from k3k_kubelet.translate import status as translate_status
 log = logging.getLogger(__name__)
 
 CONCURRENCY = 32
-ORPHAN_GRACE = 1
-"""Seconds that the copy of a pod which is gone inside gets to end: the least that a kubelet gives."""
+SHORTEST_GRACE = 1
+"""Seconds that the copy of a pod deleted by force gets to end: the least that a kubelet gives. With 0 the
+host would forget the pod before it has ended."""
 
 
 class PodController:
@@ -72,8 +73,8 @@ class PodController:
         host = copy.object() if copy else None
         if host is not None and (virtual is None or _owner_uid(host) != virtual.uid):
             # Deleted by force inside: the copy ends as fast as an orphan does on a kubelet.
-            slower = (host["metadata"].get("deletionGracePeriodSeconds") or 0) > ORPHAN_GRACE
-            await self._delete_host(host, ORPHAN_GRACE, again=slower)
+            slower = (host["metadata"].get("deletionGracePeriodSeconds") or 0) > SHORTEST_GRACE
+            await self._delete_host(host, SHORTEST_GRACE, again=slower)
             return None  # its end brings the next round
         if virtual is None:
             return None
@@ -198,11 +199,11 @@ class PodController:
 
     async def _pass_deletion_down(self, pod: Object, host: Object) -> None:
         """Deletes the copy with the virtual pod's grace period, also when that was shortened meanwhile."""
-        grace = pod["metadata"].get("deletionGracePeriodSeconds") or None
+        grace = max(pod["metadata"].get("deletionGracePeriodSeconds") or 0, SHORTEST_GRACE)
         metadata = host["metadata"]
         if not metadata.get("deletionTimestamp"):
             await self._delete_host(host, grace)
-        elif grace is not None and grace < (metadata.get("deletionGracePeriodSeconds") or 0):
+        elif grace < (metadata.get("deletionGracePeriodSeconds") or 0):
             await self._delete_host(host, grace, again=True)
 
     async def _pass_deletion_up(self, pod: Object, host: Object) -> None:
