@@ -18,6 +18,7 @@ from k3k_pulumi.direct.keys import keys
 from k3k_pulumi.direct.reasons import explain
 from k3k_pulumi.direct.remove import is_ours
 from k3k_pulumi.direct.steps import OnStep, silent
+from k3k_pulumi.endpoint import endpoint
 from k3k_pulumi.manifests import virtual_cluster, waits_for_ready
 from k3k_pulumi.model import VirtualClusterSpec
 from k3k_pulumi.pki import ClusterPki, kubeconfig
@@ -63,11 +64,11 @@ def deploy(
             host.apply(manifest)
     try:
         with on_step("Control plane starts"):
-            endpoint = _endpoint(host, spec, deadline)
+            url = _endpoint(host, spec, deadline)
             _await(host, manifests, "StatefulSet", deadline)
-        text = kubeconfig(spec, endpoint, pki.server_ca.certificate, pki.admin.certificate, pki.admin.key)
-        cluster = Cluster(spec.name, spec.namespace, spec.control_plane_namespace, endpoint, text)
-        with on_step(f"API server answers at {endpoint}"):
+        text = kubeconfig(spec, url, pki.server_ca.certificate, pki.admin.certificate, pki.admin.key)
+        cluster = Cluster(spec.name, spec.namespace, spec.control_plane_namespace, url, text)
+        with on_step(f"API server answers at {url}"):
             _await_api(cluster, deadline)
         with on_step("Virtual kubelet starts"):
             _await(host, manifests, "Deployment", deadline)
@@ -145,26 +146,15 @@ def _service(host: Host, spec: VirtualClusterSpec) -> Object:
 
 
 def _endpoint(host: Host, spec: VirtualClusterSpec, deadline: float) -> str:
-    """URL of the cluster's API as it is exposed."""
-    service = _service(host, spec)
-    if spec.expose.type == "LoadBalancer":
-        waited = host.wait_for(_api_service(spec), _balanced, deadline)
-        service = waited or service
-    port = service["spec"]["ports"][0]
-    if spec.expose.type == "NodePort":
-        return _url(spec.expose.host or "", port["nodePort"])
-    if spec.expose.type == "LoadBalancer":
-        ingress = service["status"]["loadBalancer"]["ingress"][0]
-        return _url(spec.expose.host or ingress.get("ip") or ingress["hostname"], port["port"])
-    return _url(service["spec"]["clusterIP"], port["port"])
+    """URL of the cluster's API as it is exposed; a load balancer's address takes its time."""
 
+    def exposed(service: Object | None) -> bool:
+        return service is not None and endpoint(spec, service) is not None
 
-def _balanced(service: Object | None) -> bool:
-    return bool(service and service.get("status", {}).get("loadBalancer", {}).get("ingress"))
-
-
-def _url(host: str, port: int) -> str:
-    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+    url = endpoint(spec, host.wait_for(_api_service(spec), exposed, deadline) or {})
+    if url is None:
+        raise DirectError(f"{_api_service(spec)}: gone while the cluster was being made")
+    return url
 
 
 def _await(host: Host, manifests: list[Object], kind: str, deadline: float) -> None:
