@@ -9,7 +9,7 @@ from kubelet.image import debian
 DEB822 = """\
 # comment
 Types: deb deb-src
-URIs: http://deb.debian.org/debian
+URIs: http://mirror.example/debian
 Suites: bookworm bookworm-updates bookworm-backports
 Components: main contrib
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
@@ -27,8 +27,8 @@ Components: main
 """
 ONE_LINE = """\
 # deb http://comment.example bookworm main
-deb [arch=amd64 signed-by=/k.gpg] http://deb.debian.org/debian bookworm main contrib
-deb-src http://deb.debian.org/debian bookworm main
+deb [arch=amd64 signed-by=/k.gpg] http://mirror.example/debian bookworm main contrib
+deb-src http://mirror.example/debian bookworm main
 deb http://security.debian.org/debian-security bookworm-security main
 deb https://vendor.example/apt bookworm stable
 deb https://postgres.example/apt bookworm-pgdg main
@@ -42,12 +42,12 @@ def test_only_the_releases_own_sources_are_taken(tmp_path: Path) -> None:
     (tmp_path / "sources.list.d" / "off.list.disabled").write_text("deb http://x.example bookworm main\n")
     found = debian.sources("bookworm", tmp_path)
     assert found["host.list"].splitlines() == [
-        "deb [arch=amd64 signed-by=/k.gpg] http://deb.debian.org/debian bookworm main contrib",
+        "deb [arch=amd64 signed-by=/k.gpg] http://mirror.example/debian bookworm main contrib",
         "deb http://security.debian.org/debian-security bookworm-security main",
     ]
     assert found["host.sources"] == (
         "Types: deb\n"
-        "URIs: http://deb.debian.org/debian\n"
+        "URIs: http://mirror.example/debian\n"
         "Suites: bookworm bookworm-updates\n"
         "Components: main contrib\n"
         "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
