@@ -29,7 +29,7 @@ ONE_LINE = """\
 # deb http://comment.example bookworm main
 deb [arch=amd64 signed-by=/k.gpg] http://mirror.example/debian bookworm main contrib
 deb-src http://mirror.example/debian bookworm main
-deb http://security.debian.org/debian-security bookworm-security main
+deb http://security.mirror.example/debian-security bookworm-security main
 deb https://vendor.example/apt bookworm stable
 deb https://postgres.example/apt bookworm-pgdg main
 """
@@ -43,7 +43,7 @@ def test_only_the_releases_own_sources_are_taken(tmp_path: Path) -> None:
     found = debian.sources("bookworm", tmp_path)
     assert found["host.list"].splitlines() == [
         "deb [arch=amd64 signed-by=/k.gpg] http://mirror.example/debian bookworm main contrib",
-        "deb http://security.debian.org/debian-security bookworm-security main",
+        "deb http://security.mirror.example/debian-security bookworm-security main",
     ]
     assert found["host.sources"] == (
         "Types: deb\n"
