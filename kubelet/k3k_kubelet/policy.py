@@ -135,7 +135,16 @@ class Pods(Document, frozen=True):
     privileged: Annotated[bool, _about("Containers may be privileged.")] = False
     volume_types: Annotated[
         tuple[VolumeType, ...], _about("Kinds of volumes that pods may have, hostPath aside (see hostPaths).")
-    ] = ("configMap", "downwardAPI", "emptyDir", "projected", "secret")
+    ] = (
+        "configMap",
+        "downwardAPI",
+        "emptyDir",
+        "ephemeral",
+        "image",
+        "persistentVolumeClaim",
+        "projected",
+        "secret",
+    )
     capabilities: Annotated[
         tuple[str, ...], _about("Capabilities that containers may add, without the prefix CAP_.")
     ] = BASELINE_CAPABILITIES

@@ -3,11 +3,12 @@
 Objects are plain dicts; nothing here does I/O or changes what it is given.
 """
 
-from k3k_kubelet.translate import config, events, identity, names, pod, status, token
+from k3k_kubelet.translate import config, ephemeral, events, identity, names, pod, status, token
 from k3k_kubelet.translate.identity import Identity
 from k3k_kubelet.translate.objects import (
     Cluster,
     Dropped,
+    HostContainer,
     HostPod,
     Object,
     ObjectRef,
@@ -19,6 +20,7 @@ from k3k_kubelet.translate.objects import (
 __all__ = [
     "Cluster",
     "Dropped",
+    "HostContainer",
     "HostPod",
     "Identity",
     "Object",
@@ -27,6 +29,7 @@ __all__ = [
     "Refused",
     "TokenProjection",
     "config",
+    "ephemeral",
     "events",
     "identity",
     "names",

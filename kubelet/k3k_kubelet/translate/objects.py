@@ -127,6 +127,23 @@ class HostPod:
 
 
 @dataclass(frozen=True, slots=True)
+class HostContainer:
+    """An ephemeral container for the host's copy of its pod, and what it needs there.
+
+    Attributes:
+        manifest: the container for the host pod's `ephemeralcontainers` subresource.
+        config_maps: ConfigMaps that it uses.
+        secrets: Secrets that it uses.
+        dropped: what it leaves out that the tenant should know of.
+    """
+
+    manifest: Object
+    config_maps: frozenset[ObjectRef]
+    secrets: frozenset[ObjectRef]
+    dropped: tuple[Dropped, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class References:
     """Virtual names, in the pod's namespace, of what a pod refers to."""
 

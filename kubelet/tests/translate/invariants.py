@@ -31,7 +31,16 @@ NEVER = {
 }
 """Keys that no host pod of the baseline policy has anywhere."""
 POWERS = {"hostIPC", "hostNetwork", "hostPID", "privileged"}
-VOLUMES = {"name", "configMap", "downwardAPI", "emptyDir", "projected", "secret"}
+VOLUMES = {
+    "name",
+    "configMap",
+    "downwardAPI",
+    "emptyDir",
+    "image",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+}
 TEXT = (
     "metadata.annotations['k3k-pulumi.io/",
     "metadata.labels['",

@@ -175,21 +175,30 @@ def covering(path: str, allowed: Sequence[HostPath]) -> HostPath | None:
     return found
 
 
-def check_read_only(spec: Object, context: Context) -> None:
-    """See that host paths for reading alone are not written, what is mounted below them included."""
+def read_only_volumes(spec: Mapping[str, Any], context: Context) -> frozenset[str]:
+    """Names of a pod's volumes that are host paths for reading alone."""
     limited = set()
-    for volume in spec.get("volumes", ()):
-        if "hostPath" in volume:
+    for volume in spec.get("volumes") or ():
+        if volume.get("hostPath"):
             entry = covering(volume["hostPath"].get("path", ""), context.policy.host_paths)
             if entry is None or entry.read_only:
                 limited.add(volume["name"])
-    if not limited:
-        return
-    for kind in ("initContainers", "containers", "ephemeralContainers"):
+    return frozenset(limited)
+
+
+def check_read_only(spec: Object, context: Context) -> None:
+    """See that host paths for reading alone are not written, what is mounted below them included."""
+    limited = read_only_volumes(spec, context)
+    for kind in ("initContainers", "containers"):
         for n, container in enumerate(spec.get(kind, ())):
-            for m, mount in enumerate(container.get("volumeMounts", ())):
-                if mount.get("name") in limited:
-                    _only_read(mount, f"spec.{kind}[{n}].volumeMounts[{m}]")
+            check_mounts(container, limited, f"spec.{kind}[{n}]")
+
+
+def check_mounts(container: Object, limited: frozenset[str], path: str) -> None:
+    """See that a container at `path` only reads the volumes in `limited`."""
+    for n, mount in enumerate(container.get("volumeMounts", ())):
+        if mount.get("name") in limited:
+            _only_read(mount, f"{path}.volumeMounts[{n}]")
 
 
 def _only_read(mount: Object, path: str) -> None:
