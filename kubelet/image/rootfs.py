@@ -31,7 +31,7 @@ _LIBRARIES = (
 _STDLIB_LEFT_OUT = (
     *("EXTERNALLY-MANAGED", "__pycache__", "_pyrepl", "config-*", "curses", "dbm", "distutils", "ensurepip"),
     *("idlelib", "lib2to3", "pydoc.py", "pydoc_data", "sitecustomize.py", "sqlite3", "test", "tkinter"),
-    *("turtle.py", "turtledemo", "unittest", "venv", "wsgiref", "xmlrpc"),
+    *("turtle.py", "turtledemo", "unittest", "venv", "xmlrpc"),
 )
 _EXTENSIONS_LEFT_OUT = (
     *("_codecs_*", "_crypt.*", "_curses*", "_dbm.*", "_gdbm.*", "_sqlite3.*", "_test*", "_tkinter*"),

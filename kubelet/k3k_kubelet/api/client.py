@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import enum
 import random
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, cast
 
 import aiohttp
 import orjson
 
+from k3k_kubelet import metrics
 from k3k_kubelet.api.endpoint import Endpoint, base_url
 from k3k_kubelet.api.errors import ApiError, UnauthorizedError, UnreachableError, from_response
 from k3k_kubelet.api.resources import Resource
@@ -217,6 +219,7 @@ class ApiClient:
     ) -> Object:
         if self._session is None:
             self._session = _session(self._connections)
+        api, began, code = self.endpoint.name, time.monotonic(), 0
         try:
             async with self._session.request(
                 method,
@@ -228,9 +231,12 @@ class ApiClient:
                 timeout=self._timeout,
                 allow_redirects=False,
             ) as response:
-                body = await response.read()
+                code, body = response.status, await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UnreachableError(f"{method} {path}: {type(error).__name__} {error}".strip()) from error
+        finally:
+            metrics.API_REQUESTS.labels(api, method, code).inc()
+            metrics.API_SECONDS.labels(api, method).observe(time.monotonic() - began)
         if response.status >= 300:
             raise from_response(response.status, body, response.headers.get("Retry-After"))
         return cast(Object, orjson.loads(body))

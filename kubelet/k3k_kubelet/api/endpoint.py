@@ -19,6 +19,10 @@ class Endpoint(Protocol):
     """An API server and the credentials for it."""
 
     @property
+    def name(self) -> str:
+        """Which API server it is, for metrics: `host` or `virtual`."""
+
+    @property
     def host(self) -> str:
         """Address or DNS name."""
 
@@ -88,6 +92,8 @@ class HostEndpoint:
         directory: Holds `token` and `ca.crt`.
     """
 
+    name = "host"
+
     def __init__(self, host: str, port: int, directory: Path) -> None:
         self._host = host
         self._port = port
@@ -131,6 +137,8 @@ class VirtualEndpoint:
         ca_file: The server CA.
         certificate: Files of the client certificate and its key; replaced in place on renewal.
     """
+
+    name = "virtual"
 
     def __init__(self, host: str, port: int, ca_file: Path, certificate: tuple[Path, Path]) -> None:
         self._host = host

@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import Mapping
 
+from k3k_kubelet import metrics
 from k3k_kubelet.api.client import ApiClient, Object
 from k3k_kubelet.api.errors import ApiError, GoneError
 from k3k_kubelet.api.resources import Resource
@@ -58,6 +59,8 @@ class Informer:
         self._version: str | None = None
         self._was_cut = False
         self._failures = 0
+        self._labels = {"api": client.endpoint.name, "resource": resource.plural}
+        metrics.observe(metrics.OBJECTS, lambda: len(store), **self._labels)
 
     async def run(self) -> None:
         """Keeps the store current until cancelled; errors are logged and tried again without end."""
@@ -69,12 +72,18 @@ class Informer:
                     await self._check_history(self._version)
                 self._was_cut = False
                 await self._watch()
+                self._count_restart("ended")
             except GoneError as error:
+                self._count_restart("gone")
                 log.info("list again", extra={"resource": self.resource.plural, "why": error.message})
                 self._version = None
             except ApiError as error:
+                self._count_restart("failed")
                 self._was_cut = True
                 await self._pause(error)
+
+    def _count_restart(self, reason: str) -> None:
+        metrics.WATCH_RESTARTS.labels(**self._labels, reason=reason).inc()
 
     async def _check_history(self, version: str) -> None:
         """After a lost connection: a server that came back without its data would send us nothing for long.

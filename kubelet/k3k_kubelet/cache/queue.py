@@ -6,10 +6,12 @@ import asyncio
 import heapq
 import logging
 import random
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
+from k3k_kubelet import metrics
 from k3k_kubelet.api.errors import ApiError
 
 log = logging.getLogger(__name__)
@@ -59,6 +61,12 @@ class WorkQueue(Generic[K]):
         self._heap: list[tuple[float, int, K]] = []
         self._count = 0
         self._wake = asyncio.Event()
+        self._added: dict[K, float] = {}
+        self._adds = metrics.QUEUE_ADDS.labels(name)
+        self._retries = metrics.QUEUE_RETRIES.labels(name)
+        self._wait_seconds = metrics.QUEUE_WAIT_SECONDS.labels(name)
+        self._work_seconds = metrics.QUEUE_WORK_SECONDS.labels(name)
+        metrics.observe(metrics.QUEUE_DEPTH, lambda: len(self._dirty), name=name)
 
     def __len__(self) -> int:
         """Keys that wait or are being worked on, without the delayed ones."""
@@ -70,6 +78,8 @@ class WorkQueue(Generic[K]):
         if key in self._dirty:
             return
         self._dirty.add(key)
+        self._added[key] = time.monotonic()
+        self._adds.inc()
         if key not in self._active:
             self._waiting.append(key)
             self._wake.set()
@@ -122,9 +132,11 @@ class WorkQueue(Generic[K]):
 
     def _start(self, key: K) -> None:
         self._dirty.discard(key)
+        self._wait_seconds.observe(time.monotonic() - self._added.pop(key))
         self._active[key] = asyncio.create_task(self._work(key), name=f"{self.name} {key}")
 
     async def _work(self, key: K) -> None:
+        began = time.monotonic()
         try:
             again = await self._worker(key)
         except Exception as error:
@@ -134,12 +146,14 @@ class WorkQueue(Generic[K]):
             if again is not None:
                 self.add_after(key, again)
         finally:
+            self._work_seconds.observe(time.monotonic() - began)
             del self._active[key]
             if key in self._dirty:
                 self._waiting.append(key)
             self._wake.set()
 
     def _failed(self, key: K, error: Exception) -> None:
+        self._retries.inc()
         count = self._failures[key] = self._failures.get(key, 0) + 1
         outage = isinstance(error, ApiError) and (error.code == 0 or error.code >= 500)
         longest = OUTAGE_BACKOFF if outage else LAST_BACKOFF
