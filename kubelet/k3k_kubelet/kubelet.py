@@ -1,154 +1,126 @@
-"""The virtual kubelet: stores, controllers, Nodes and the kubelet API of one virtual cluster."""
+"""The virtual kubelet of one cluster: what every replica knows and serves, and what their leader does."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import logging
-from typing import Any
+from dataclasses import dataclass
 
-from k3k_kubelet.api import CONFIG_MAPS, ApiClient, HostEndpoint
+from k3k_kubelet.api import CONFIG_MAPS, ApiClient
 from k3k_kubelet.api.client import Object
-from k3k_kubelet.cache import Change, WorkQueue
+from k3k_kubelet.cache import Change
 from k3k_kubelet.config import Config
+from k3k_kubelet.controllers import Controllers
 from k3k_kubelet.events import EventRecorder
 from k3k_kubelet.leader import Leader, RestartError
-from k3k_kubelet.node import NodeManager
-from k3k_kubelet.node.heartbeat import Heartbeats
+from k3k_kubelet.node import NodeApis
 from k3k_kubelet.server import Access, KubeletServer, TlsFiles
-from k3k_kubelet.sync.config import ConfigController
 from k3k_kubelet.sync.lookup import Lookup
-from k3k_kubelet.sync.mirror import EventMirror
-from k3k_kubelet.sync.pods import PodController
 from k3k_kubelet.sync.policy import PolicyFile
 from k3k_kubelet.sync.shared import Shared
 from k3k_kubelet.sync.stores import Stores
-from k3k_kubelet.sync.tokens import TokenController
 from k3k_kubelet.translate import Cluster
 
-log = logging.getLogger(__name__)
 
-PATROL_SECONDS = 60.0
-"""How often both sides are compared as a whole, whatever the watches told."""
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """The kubelet's clients of the two API servers.
+
+    Attributes:
+        host: Host; writes for the holder of the Lease alone.
+        virtual: Virtual; the same.
+        heartbeats: Virtual, for heartbeats alone.
+        reviews: Virtual, for who asks the kubelet API and what he may: on every replica.
+    """
+
+    host: ApiClient
+    virtual: ApiClient
+    heartbeats: ApiClient
+    reviews: ApiClient
 
 
 class Kubelet:
-    """The virtual kubelet of one cluster.
+    """One replica.
+
+    Each has the stores and serves the kubelet API of all Nodes. What changes anything is done by the holder
+    of the Lease, by `Controllers` that are made when it is taken: a replica that follows needs none of them.
 
     Args:
         config: Its configuration.
-        host: Host API server.
-        virtual: Virtual API server.
-        heartbeats: A client of the virtual API server for heartbeats alone.
+        clients: The two API servers.
         anchor: The ConfigMap that owns what we make on the host.
-        api: Address and port of the virtual API server as pods reach it.
-        host_endpoint: For the kubelet API's tunnels.
+        address: ClusterIP of the kubelet's Service.
+        leader: The Lease.
     """
 
     def __init__(
-        self,
-        config: Config,
-        host: ApiClient,
-        virtual: ApiClient,
-        heartbeats: ApiClient,
-        anchor: Object,
-        api: tuple[str, int],
-        host_endpoint: HostEndpoint,
+        self, config: Config, clients: Clients, anchor: Object, address: str, leader: Leader
     ) -> None:
-        cluster = _cluster(config, anchor, api)
-        stores = Stores(config.cluster, config.namespace, host, virtual)
-        self._policy = PolicyFile(config.paths.policy / "policy.json")
-        self._policy.read()
+        self._clients = clients
+        self._address = address
+        self._leader = leader
+        virtual = clients.virtual
+        cluster = _cluster(config, anchor, (virtual.endpoint.host, virtual.endpoint.port))
+        stores = Stores(config, clients.host, virtual)
+        policy = PolicyFile(config.paths.policy / "policy.json")
         root_ca = (config.paths.tls / "server-ca.crt").read_text()
-        self._events = EventRecorder(virtual)
-        shared = Shared(config, cluster, host, virtual, stores, self._policy, self._events, root_ca)
-        self._shared = shared
-        lookup = Lookup(shared)
+        self._shared = Shared(
+            config, cluster, clients.host, virtual, stores, policy, EventRecorder(virtual), root_ca
+        )
+        lookup = Lookup(self._shared)
         files = TlsFiles(
             certificate=config.paths.run / "serving.crt",
             key=config.paths.run / "serving.key",
             client_ca=config.paths.tls / "client-ca.crt",
         )
-        self._server = KubeletServer(host_endpoint, lookup.pod, lookup.pods_of, Access(virtual), files)
-        self._heartbeats = Heartbeats(heartbeats)
-        self._nodes = NodeManager(
-            config,
-            host,
-            virtual,
-            self._heartbeats,
-            stores.virtual_nodes,
-            stores.virtual_pods,
-            self._server,
-        )
-        self._configs = ConfigController(shared)
-        self._tokens = TokenController(shared)
-        self._pods = PodController(shared, self._nodes, self._configs, self._tokens)
-        self._mirror = EventMirror(shared)
-        self._working = False
+        access = Access(clients.reviews)
+        self._server = KubeletServer(clients.host.endpoint, lookup.pod, lookup.pods_of, access, files)
+        self._apis = NodeApis(stores.virtual_nodes, self._server)
+        self._controllers: Controllers | None = None
         self._anchor_replaced = asyncio.Event()
         stores.host_config[CONFIG_MAPS.plural].subscribe(self._config_map_changed)
 
     def missing(self) -> str:
-        """What keeps the kubelet from being ready, `""` for nothing."""
-        if not self._shared.stores.are_synced():
-            waiting = [i.resource.plural for i in self._shared.stores.informers if not i.synced.is_set()]
+        """What keeps this replica from being ready, `""` for nothing.
+
+        One that follows is ready when it serves the kubelet API: the Service leads to all that are ready.
+        """
+        waiting = [i.resource.plural for i in self._shared.stores.informers if not i.synced.is_set()]
+        if waiting:
             return f"not synced: {', '.join(waiting)}"
-        return "" if self._working else "waiting for the lease or the kubelet's Service"
+        if not self._apis.serving.is_set():
+            return "the kubelet API is not served yet"
+        if not self._leader.answered:
+            return "the host does not say who holds the lease"
+        follows = self._leader.holder and not self._leader.held.is_set()
+        works = self._controllers is not None and self._controllers.working
+        return "" if works or follows else "waiting for the lease"
 
     def reload_tls(self) -> None:
         """The serving certificate has been renewed."""
         self._server.reload_tls()
 
-    async def run(self, leader: Leader) -> None:
+    async def run(self) -> None:
         """Works until cancelled. Nothing is changed anywhere before both sides are known completely.
-
-        Args:
-            leader: Says when we may act. Nodes are kept alive in between too: that the host's API server is
-                away is no reason to let the virtual cluster evict its pods.
 
         Raises:
             RestartError: Another process has to go on, in a group.
         """
         try:
             async with asyncio.TaskGroup() as group:
-                for informer in (*self._shared.stores.informers, self._mirror.informer):
+                for informer in self._shared.stores.informers:
                     group.create_task(informer.run())
                 await self._shared.stores.synced()
                 gc.collect()
                 gc.freeze()
-                await self._nodes.start()
-                group.create_task(self._events.run())
-                group.create_task(self._policy.run(self._pods.add_all))
-                group.create_task(self._patrol())
+                group.create_task(self._apis.run())
                 group.create_task(self._end_with_anchor())
-                await self._act(leader)
+                await self._leader.held.wait()
+                self._shared.policy.read()
+                self._controllers = Controllers(self._shared, self._clients.heartbeats, self._address)
+                await self._controllers.run(self._leader)
         finally:
             await self._server.close()
-            await self._heartbeats.close()
-
-    async def _act(self, leader: Leader) -> None:
-        """Does the work of all queues while we hold the Lease."""
-        queues: tuple[WorkQueue[Any], ...] = (
-            self._nodes.queue,
-            self._configs.queue,
-            self._tokens.queue,
-            self._pods.queue,
-            self._mirror.queue,
-        )
-        while True:
-            await leader.held.wait()
-            self._add_all()
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for queue in queues:
-                        group.create_task(queue.run())
-                    group.create_task(_suspend(leader))
-                    self._working = True
-                    log.info("working", extra={"pods": len(self._shared.stores.virtual_pods)})
-            except* _SuspendedError:
-                log.warning("suspended")
-            finally:
-                self._working = False
 
     def _config_map_changed(self, change: Change) -> None:
         entry, anchor = change.new, (self._shared.config.anchor, self._shared.cluster.owner["uid"])
@@ -159,26 +131,6 @@ class Kubelet:
         """All that we made so far goes with the old anchor; what comes needs the new one as owner."""
         await self._anchor_replaced.wait()
         raise RestartError(f"ConfigMap {self._shared.config.anchor} has been made anew")
-
-    async def _patrol(self) -> None:
-        while True:
-            await asyncio.sleep(PATROL_SECONDS)
-            self._add_all()
-
-    def _add_all(self) -> None:
-        self._nodes.add_all()
-        self._configs.add_all()
-        self._tokens.add_all()
-        self._pods.add_all()
-
-
-class _SuspendedError(Exception):
-    """Ends the work of the queues until we may act again."""
-
-
-async def _suspend(leader: Leader) -> None:
-    await leader.lost.wait()
-    raise _SuspendedError
 
 
 def _cluster(config: Config, anchor: Object, api: tuple[str, int]) -> Cluster:

@@ -1,4 +1,4 @@
-"""One process acts at a time: who holds the Lease in the control-plane namespace.
+"""One replica acts at a time: who holds the Lease in the control-plane namespace.
 
 The rule of client-go's leader election: a Lease is free when nobody has renewed it for its duration, by one's
 own clock; who cannot renew it in time stops acting before that.
@@ -9,16 +9,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 
+from k3k_kubelet import metrics
 from k3k_kubelet.api import LEASES, AlreadyExistsError, ApiClient, ApiError, ConflictError, NotFoundError
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.events import micro_timestamp
 
 log = logging.getLogger(__name__)
 
-DURATION_SECONDS = 15.0
-DEADLINE_SECONDS = 10.0
+DURATION_SECONDS = 10.0
+DEADLINE_SECONDS = 7.0
 RETRY_SECONDS = 2.0
+"""With these another replica goes on 13 s after the death of the one that held the Lease, at the latest."""
+_CONFLICTS = 3
 
 
 class RestartError(Exception):
@@ -26,11 +30,25 @@ class RestartError(Exception):
 
 
 class LeadershipLostError(RestartError):
-    """Somebody else holds the Lease: this process must end."""
+    """Somebody else holds the Lease that we held: this process must end.
+
+    It could go back to following, but what its controllers know is out of date by then. A new process knows
+    nothing wrong, and begins in two seconds.
+    """
+
+
+class NotLeadingError(ApiError):
+    """A write that was not sent: the Lease may be somebody else's by now."""
+
+    def __init__(self) -> None:
+        super().__init__(0, "NotLeading", "not sent, as this replica does not hold the lease")
 
 
 class Leader:
     """The Lease.
+
+    Times are those of the monotonic clock, which goes on while the process is stopped (SIGSTOP, a frozen
+    cgroup): whoever wakes up from that knows at once that his time is over.
 
     Args:
         host: Host API server; a client that serves little else.
@@ -42,7 +60,7 @@ class Leader:
         retry: Seconds between tries and between renewals.
 
     Attributes:
-        held: Set while we may act.
+        held: Set while we may act; `check` is more exact.
         lost: Set while we may not.
     """
 
@@ -66,64 +84,100 @@ class Leader:
         self._retry = retry
         self._seen: tuple[str, str] = ("", "")
         self._seen_at = 0.0
+        self._held_until = self._answered = float("-inf")
+        self._cut_off = False
         self.held, self.lost = asyncio.Event(), asyncio.Event()
         self.lost.set()
 
     @property
     def holds(self) -> bool:
         """Whether we may act."""
-        return self.held.is_set()
+        return self.held.is_set() and time.monotonic() < self._held_until
+
+    @property
+    def holder(self) -> str:
+        """Who held the Lease when we looked last, `""` for nobody or not known."""
+        return self._seen[0]
+
+    @property
+    def answered(self) -> bool:
+        """Whether the host has told us lately who holds the Lease."""
+        return time.monotonic() < self._answered + self._deadline
+
+    def check(self) -> None:
+        """Call it before each write.
+
+        Raises:
+            NotLeadingError: We may not act.
+        """
+        if not self.holds:
+            raise NotLeadingError
+
+    def check_unless_cut_off(self) -> None:
+        """Call it before what keeps Nodes alive, which two may do at once without harm.
+
+        Who held the Lease when the host's API server went away goes on with it: that the host does not
+        answer is no reason to let the virtual cluster evict its pods.
+
+        Raises:
+            NotLeadingError: We may not act, and the host would tell us who may.
+        """
+        if not (self._cut_off and self._has_led):
+            self.check()
+
+    @property
+    def _has_led(self) -> bool:
+        return self._held_until > float("-inf")
 
     def _hold(self, holds: bool) -> None:
-        if holds == self.holds:
+        if holds == self.held.is_set():
             return
         log.info(
             "leading" if holds else "not leading", extra={"lease": self._name, "identity": self._identity}
         )
         for event, value in ((self.held, holds), (self.lost, not holds)):
             event.set() if value else event.clear()
+        metrics.LEADER.set(holds)
 
-    async def acquire(self) -> None:
-        """Returns when we hold the Lease; waits as long as it takes."""
-        waiting = False
-        while True:
-            try:
-                if await self._try():
-                    self._hold(True)
-                    return
-                if not waiting:
-                    log.info("waiting for the lease", extra={"lease": self._name, "holder": self._seen[0]})
-                    waiting = True
-            except ApiError as error:
-                log.warning("lease not read", extra={"lease": self._name, "error": str(error)})
-            await asyncio.sleep(self._retry * random.uniform(0.8, 1.2))  # noqa: S311
-
-    async def keep(self) -> None:
-        """Renews the Lease until cancelled.
+    async def run(self) -> None:
+        """Takes the Lease as soon as it is free, and renews it, until cancelled.
 
         Who cannot renew it in time stops acting: `lost` is set before anybody else may take it, and `held`
         again when the host answers and nobody has taken it meanwhile.
 
         Raises:
-            LeadershipLostError: Somebody else holds it now.
+            LeadershipLostError: Somebody else holds it, after we did.
         """
-        loop = asyncio.get_running_loop()
-        renewed = loop.time()
+        waits = False
         while True:
-            await asyncio.sleep(self._retry)
-            started = loop.time()
-            deadline = (renewed if self.holds else started) + self._deadline
+            started = time.monotonic()
+            limit = min(self._deadline, self._held_until - started if self.held.is_set() else self._deadline)
             try:
-                async with asyncio.timeout_at(deadline):
-                    if not await self._try():
-                        self._hold(False)
-                        raise LeadershipLostError(f"lease {self._name} is held by {self._seen[0]}")
-                renewed = started
-                self._hold(True)
+                async with asyncio.timeout(limit):
+                    ours = await self._try()
             except (ApiError, TimeoutError) as error:
                 log.warning("lease not renewed", extra={"lease": self._name, "error": str(error)})
-                if loop.time() >= renewed + self._deadline:
+                self._cut_off = True
+            else:
+                self._cut_off, self._answered = False, time.monotonic()
+                if ours:
+                    self._held_until = started + self._deadline
+                    self._hold(True)
+                elif self._has_led:
                     self._hold(False)
+                    raise LeadershipLostError(f"lease {self._name} is held by {self.holder}")
+                elif not waits:
+                    log.info("waiting for the lease", extra={"lease": self._name, "holder": self.holder})
+                    waits = True
+            if not self.holds:
+                self._hold(False)
+            await asyncio.sleep(self._pause())
+
+    def _pause(self) -> float:
+        """Seconds until the next try: not past the moment at which our own time, or the holder's, is over."""
+        now, pause = time.monotonic(), self._retry * random.uniform(0.8, 1.2)  # noqa: S311
+        ends = self._held_until if self.holds else self._seen_at + self._duration
+        return min(pause, ends - now) if ends > now else pause
 
     async def release(self) -> None:
         """Lets go of the Lease, so that the next process need not wait."""
@@ -138,39 +192,48 @@ class Leader:
             log.warning("lease not released", extra={"lease": self._name, "error": str(error)})
 
     async def _try(self) -> bool:
-        """Takes or renews the Lease; returns whether we hold it."""
-        try:
-            lease = await self._host.get(LEASES, self._namespace, self._name)
-        except NotFoundError:
-            return await self._create()
-        spec = lease["spec"]
-        holder = spec.get("holderIdentity") or ""
-        seen = (holder, spec.get("renewTime") or "")
-        now = asyncio.get_running_loop().time()
-        if seen != self._seen:
-            self._seen, self._seen_at = seen, now
-        if holder not in ("", self._identity) and now - self._seen_at < self._duration:
-            return False
-        lease["spec"] = self._spec(spec)
-        try:
-            written = await self._host.replace(LEASES, self._namespace, self._name, lease)
-        except ConflictError:
-            return False
-        self._seen, self._seen_at = (self._identity, written["spec"]["renewTime"]), now
-        return True
+        """Takes or renews the Lease; returns whether we hold it.
 
-    async def _create(self) -> bool:
-        body = {
+        Raises:
+            ApiError: The host did not answer, refused, or somebody changes the Lease all the time.
+        """
+        for attempt in range(1, _CONFLICTS + 1):
+            try:
+                lease = await self._host.get(LEASES, self._namespace, self._name)
+            except NotFoundError:
+                lease = {}
+            if not self._is_free(lease):
+                return False
+            try:
+                if lease:
+                    lease["spec"] = self._spec(lease["spec"])
+                    await self._host.replace(LEASES, self._namespace, self._name, lease)
+                else:
+                    await self._host.create(LEASES, self._namespace, self._manifest())
+            except (ConflictError, AlreadyExistsError):
+                if attempt == _CONFLICTS:
+                    raise
+            else:
+                return True
+        raise AssertionError("unreachable")
+
+    def _is_free(self, lease: Object) -> bool:
+        """Whether the Lease is ours, nobody's, or its holder has not renewed it while we looked."""
+        spec = lease.get("spec") or {}
+        holder = spec.get("holderIdentity") or ""
+        seen, now = (holder, spec.get("renewTime") or ""), time.monotonic()
+        # Who could not look for a while has not seen that nobody renewed it: he begins to look anew.
+        if seen != self._seen or not self.answered:
+            self._seen, self._seen_at = seen, now
+        return holder in ("", self._identity) or now - self._seen_at >= self._duration
+
+    def _manifest(self) -> Object:
+        return {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
             "metadata": {"name": self._name, "namespace": self._namespace},
             "spec": self._spec({}),
         }
-        try:
-            await self._host.create(LEASES, self._namespace, body)
-        except AlreadyExistsError:
-            return False
-        return True
 
     def _spec(self, before: Object) -> Object:
         now = micro_timestamp()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from k3k_kubelet import certificates
 from k3k_kubelet.api import (
@@ -24,7 +24,7 @@ from k3k_kubelet.api import (
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.config import Config, ConfigError
 from k3k_kubelet.health import Health
-from k3k_kubelet.kubelet import Kubelet
+from k3k_kubelet.kubelet import Clients, Kubelet
 from k3k_kubelet.leader import Leader, RestartError
 
 log = logging.getLogger(__name__)
@@ -85,51 +85,58 @@ class Process:
             lost, others = group.split(RestartError)
             if lost is None or others is not None:
                 raise
-            log.error("stopping", extra={"why": str(lost.exceptions[0])})
+            log.error("stopping", extra={"why": str(_first(lost))})
         return 1
 
     async def _work(self) -> None:
         health = Health(self._config.health_port, self._missing)
         await health.start()
+        leader = self._leader()
         try:
-            async with self._leading() as leader, asyncio.TaskGroup() as group:
-                group.create_task(leader.keep())
-                spec = await self._certificates()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(leader.run())
+                address = await self._address()
+                spec = self._certificates(address)
                 await asyncio.to_thread(certificates.apply, spec)
                 group.create_task(certificates.maintain(spec, self._renewed))
-                self._kubelet = await self._assemble()
-                await self._kubelet.run(leader)
+                self._kubelet = await self._assemble(address, leader)
+                await self._kubelet.run()
         finally:
+            await leader.release()
             await health.close()
             for client in self._clients:
                 await client.close()
 
-    @contextlib.asynccontextmanager
-    async def _leading(self) -> AsyncIterator[Leader]:
-        client = self._client(self._host_endpoint, connections=1, seconds=5.0)
+    def _leader(self) -> Leader:
+        client = self._client(self._host_endpoint, connections=1, timeout=5.0)
         namespace, name = self._config.control_plane_namespace, self._config.lease
-        leader = Leader(client, namespace, name, self._identity)
-        await leader.acquire()
-        try:
-            yield leader
-        finally:
-            await leader.release()
+        return Leader(client, namespace, name, self._identity)
 
-    async def _assemble(self) -> Kubelet:
-        config = self._config
-        host = self._client(self._host_endpoint, connections=32)
-        virtual = self._client(self._virtual_endpoint, connections=32)
-        heartbeats = self._client(self._virtual_endpoint, connections=HEARTBEAT_CONNECTIONS, seconds=8.0)
-        anchor = await _read(host, CONFIG_MAPS, config.namespace, config.anchor)
-        api = (self._virtual_endpoint.host, self._virtual_endpoint.port)
-        return Kubelet(config, host, virtual, heartbeats, anchor, api, self._host_endpoint)
+    async def _assemble(self, address: str, leader: Leader) -> Kubelet:
+        config, virtual = self._config, self._virtual_endpoint
+        clients = Clients(
+            host=self._client(self._host_endpoint, connections=32, before_write=leader.check),
+            virtual=self._client(virtual, connections=32, before_write=leader.check),
+            heartbeats=self._client(
+                virtual,
+                connections=HEARTBEAT_CONNECTIONS,
+                timeout=8.0,
+                before_write=leader.check_unless_cut_off,
+            ),
+            reviews=self._client(virtual, connections=8),
+        )
+        anchor = await _read(clients.host, CONFIG_MAPS, config.namespace, config.anchor)
+        return Kubelet(config, clients, anchor, address, leader)
 
-    async def _certificates(self) -> certificates.Spec:
-        """Our client certificate for the virtual API server, and that of the kubelet API it will call."""
-        config = self._config
-        host = self._client(self._host_endpoint, connections=1)
+    async def _address(self) -> str:
+        """ClusterIP of the kubelet's Service."""
+        config, host = self._config, self._client(self._host_endpoint, connections=1)
         service = await _read(host, SERVICES, config.control_plane_namespace, config.service)
-        tls, run = config.paths.tls, config.paths.run
+        return str(service["spec"]["clusterIP"])
+
+    def _certificates(self, address: str) -> certificates.Spec:
+        """Our client certificate for the virtual API server, and that of the kubelet API it will call."""
+        tls, run = self._config.paths.tls, self._config.paths.run
         return certificates.Spec(
             certificates=(
                 certificates.Certificate(
@@ -148,7 +155,7 @@ class Process:
                     ca_key=str(tls / "kubelet-serving-ca.key"),
                     common_name=f"system:node:{CLIENT_NAME}",
                     organizations=("system:nodes",),
-                    ip_addresses=(service["spec"]["clusterIP"],),
+                    ip_addresses=(address,),
                     usages=("server",),
                 ),
             )
@@ -162,12 +169,10 @@ class Process:
 
     def _missing(self) -> str:
         """What keeps the kubelet from being ready."""
-        return "waiting for the lease or the host" if self._kubelet is None else self._kubelet.missing()
+        return "waiting for the host" if self._kubelet is None else self._kubelet.missing()
 
-    def _client(
-        self, endpoint: HostEndpoint | VirtualEndpoint, *, connections: int, seconds: float = 30.0
-    ) -> ApiClient:
-        client = ApiClient(endpoint, connections=connections, timeout=seconds)
+    def _client(self, endpoint: HostEndpoint | VirtualEndpoint, **options: Any) -> ApiClient:
+        client = ApiClient(endpoint, **options)
         self._clients.append(client)
         return client
 
@@ -182,6 +187,11 @@ class Process:
         if not value.isdigit() or not 0 < int(value) < 65536:
             raise ConfigError(f"environment variable {name} is {value!r}, must be a port")
         return int(value)
+
+
+def _first(error: BaseException) -> BaseException:
+    """The first error of a group in a group."""
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 async def _read(client: ApiClient, resource: Resource, namespace: str, name: str) -> Object:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from k3k_kubelet.api import LEASES, NODES, PODS, SERVICE_ACCOUNTS, SERVICES, ApiClient, NotFoundError
 from k3k_kubelet.cache import Informer, Store
 from k3k_kubelet.config import Config, ConfigError, NodeCapacity, load
-from k3k_kubelet.node import NodeManager, heartbeat, manager, manifest
+from k3k_kubelet.node import NodeApis, NodeManager, heartbeat, manager, manifest, serving
 from k3k_kubelet.node.heartbeat import Heartbeats
 from k3k_kubelet.translate import identity
 
@@ -55,12 +56,11 @@ class Nodes:
             version="v1.34.4",
             node_capacity=NodeCapacity(cpu="3"),
         )
-        self.nodes, self.pods = Store(), Store({"node": _node_of})
+        self.nodes = Store({"port": partial(serving.ports, self.config)})
+        self.pods = Store({"node": _node_of})
         self.listener = Listener()
+        self.apis = NodeApis(self.nodes, self.listener)
         self.heartbeats = Heartbeats(client)
-        self.manager = NodeManager(
-            self.config, client, client, self.heartbeats, self.nodes, self.pods, self.listener
-        )
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[NodeManager]:
@@ -71,10 +71,20 @@ class Nodes:
         tasks = [asyncio.create_task(informer.run()) for informer in informers]
         for informer in informers:
             await informer.synced.wait()
-        await self.manager.start()
-        tasks.append(asyncio.create_task(self.manager.queue.run()))
+        service = await self.client.get(SERVICES, self.namespace, "kubelet")
+        made = NodeManager(
+            self.config,
+            self.client,
+            self.client,
+            self.heartbeats,
+            self.nodes,
+            self.pods,
+            service["spec"]["clusterIP"],
+        )
+        made.start()
+        tasks += [asyncio.create_task(work) for work in (made.run(), self.apis.run())]
         try:
-            yield self.manager
+            yield made
         finally:
             for task in tasks:
                 task.cancel()
@@ -149,7 +159,8 @@ def test_a_node_is_complete_at_once_and_stays_alive(
             node = await nodes.client.get(NODES, None, "alive")
             service = await nodes.client.get(SERVICES, nodes.namespace, "kubelet")
             assert manifest.address_of(node) == service["spec"]["clusterIP"]
-            assert manifest.port_of(node) == nodes.listener.served["alive"] == 10250
+            assert manifest.port_of(node) == 10250
+            await eventually(lambda: nodes.listener.served == {"alive": 10250})
             assert node["status"]["capacity"]["cpu"] == "3"
             assert node["metadata"]["labels"]["kubernetes.io/hostname"] == "alive"
 
@@ -200,6 +211,7 @@ def test_many_at_once_get_different_ports_and_a_restart_keeps_them(control_plane
         names = [f"many-{number}" for number in range(8)]
         async with nodes.running() as made:
             await asyncio.gather(*(made.ensure(name) for name in names for _ in range(2)))
+            await eventually(lambda: len(nodes.listener.served) == len(names))
             before = dict(nodes.listener.served)
             assert sorted(before.values()) == list(range(10250, 10258))
             assert await nodes.ports() == list(range(10250, 10258))
@@ -207,7 +219,7 @@ def test_many_at_once_get_different_ports_and_a_restart_keeps_them(control_plane
         async with again.running() as made:
             await eventually(lambda: again.listener.served == before)
             await made.ensure("many-new")
-            assert again.listener.served["many-new"] == 10258
+            await eventually(lambda: again.listener.served == {**before, "many-new": 10258})
         for name in (*names, "many-new"):
             await nodes.client.delete(NODES, None, name)
 
@@ -232,7 +244,7 @@ def test_a_node_goes_when_no_pod_names_it_any_more(
             await eventually(lambda: absent(client, "daemons"))
             assert await exists(client, "used")
             assert await nodes.ports() == [10250]
-            assert list(nodes.listener.served) == ["used"]
+            await eventually(lambda: list(nodes.listener.served) == ["used"])
             await client.patch(
                 *(PODS, nodes.namespace, "pod", {"status": {"phase": "Succeeded"}}), subresource="status"
             )
@@ -335,7 +347,7 @@ def test_a_forged_port_is_not_taken_over(control_plane: ControlPlane, port: int)
         await nodes.client.patch(NODES, None, "forged", change, subresource="status")
         async with nodes.running() as made:
             await asyncio.gather(made.ensure("honest"), made.ensure("forged"))
-            assert nodes.listener.served == {"honest": 10250, "forged": 10251}
+            await eventually(lambda: nodes.listener.served == {"honest": 10250, "forged": 10251})
             assert await nodes.ports() == [10250, 10251]
             node = await nodes.client.get(NODES, None, "forged")
             assert manifest.port_of(node) == 10251

@@ -1,4 +1,4 @@
-"""The process: health, the Lease, its end; and what it survives."""
+"""The process: health, its end, and what it survives."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import urllib.error
 import urllib.request
 
 import pytest
-from k3k_kubelet.api import EVENTS, LEASES, PODS, ApiClient
+from k3k_kubelet.api import EVENTS, LEASES, PODS
 from k3k_kubelet.events import timestamp
-from k3k_kubelet.leader import Leader, LeadershipLostError
 from k3k_kubelet.sync.mirror import RateLimit
 
 from kubelet.tests.clusters import ADDRESS, CONTROL_PLANE, NAMESPACE, Clusters
-from kubelet.tests.controlplane import ControlPlane
 from kubelet.tests.waiting import eventually
 from kubelet.tests.world import World, in_world
 
@@ -92,54 +90,6 @@ def test_without_its_anchor_nothing_is_made_and_a_new_one_ends_the_process(clust
         await world.host_pod("too-late")
 
     in_world(clusters, test)
-
-
-def leader(client: ApiClient, who: str, *, duration: float = 1.0) -> Leader:
-    return Leader(
-        client, "default", "election", who, duration=duration, deadline=duration * 0.6, retry=duration * 0.1
-    )
-
-
-def test_two_never_lead_at_once(control_plane: ControlPlane) -> None:
-    async def run() -> None:
-        clients = [control_plane.client() for _ in range(2)]
-        first, second = (leader(client, who) for client, who in zip(clients, "ab", strict=True))
-        await first.acquire()
-        keeping = asyncio.create_task(first.keep())
-        waiting = asyncio.create_task(second.acquire())
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(waiting), 2.0)
-        keeping.cancel()  # as if killed: the other has to wait for the end of the Lease
-        await asyncio.wait_for(waiting, 5.0)
-        assert second.holds
-        with pytest.raises(LeadershipLostError):
-            await asyncio.wait_for(first.keep(), 5.0)
-        assert not first.holds
-        await second.release()
-        lease = await clients[0].get(LEASES, "default", "election")
-        assert not lease["spec"].get("holderIdentity")
-        await asyncio.wait_for(first.acquire(), 0.5)
-        for client in clients:
-            await client.close()
-
-    asyncio.run(run())
-
-
-def test_who_cannot_renew_stops_acting_in_time_and_goes_on_later(own_control_plane: ControlPlane) -> None:
-    async def run() -> None:
-        client = own_control_plane.client()
-        holder = leader(client, "a", duration=2.0)
-        await holder.acquire()
-        keeping = asyncio.create_task(holder.keep())
-        own_control_plane.stop("kube-apiserver")
-        await asyncio.wait_for(holder.lost.wait(), 2.0)
-        assert not holder.holds
-        await asyncio.to_thread(own_control_plane.start_api_server)
-        await asyncio.wait_for(holder.held.wait(), 20.0)
-        keeping.cancel()
-        await client.close()
-
-    asyncio.run(run())
 
 
 def test_an_outage_of_the_host_suspends_the_work_but_not_the_nodes(clusters: Clusters) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import enum
 import random
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, cast
 
 import aiohttp
@@ -46,10 +46,19 @@ class ApiClient:
         endpoint: Where it is, and the credentials.
         connections: Size of the pool; watches hold one each besides.
         timeout: Seconds for one try of a request.
+        before_write: Called before each try of a request that may change something; what it raises is raised.
     """
 
-    def __init__(self, endpoint: Endpoint, *, connections: int = 16, timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        connections: int = 16,
+        timeout: float = 30.0,
+        before_write: Callable[[], None] = lambda: None,
+    ) -> None:
         self.endpoint = endpoint
+        self._before_write = before_write
         self._connections = connections
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, 10.0))
         self._session: aiohttp.ClientSession | None = None
@@ -219,6 +228,8 @@ class ApiClient:
     ) -> Object:
         if self._session is None:
             self._session = _session(self._connections)
+        if method != "GET":
+            self._before_write()
         api, began, code = self.endpoint.name, time.monotonic(), 0
         try:
             async with self._session.request(

@@ -1,5 +1,6 @@
 """Virtual Nodes: made when the host first runs a pod of this cluster there, alive by their Leases."""
 
-from k3k_kubelet.node.manager import NodeListener, NodeManager
+from k3k_kubelet.node.manager import NodeManager
+from k3k_kubelet.node.serving import NodeApis, NodeListener
 
-__all__ = ["NodeListener", "NodeManager"]
+__all__ = ["NodeApis", "NodeListener", "NodeManager"]

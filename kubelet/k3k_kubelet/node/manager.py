@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from typing import Protocol
 
 from k3k_kubelet.api import NODES, PODS, SERVICES, AlreadyExistsError, ApiClient, ApiError, NotFoundError
 from k3k_kubelet.api.client import Object
@@ -14,22 +13,12 @@ from k3k_kubelet.cache import Change, Store, WorkQueue
 from k3k_kubelet.config import MAX_NODES, Config
 from k3k_kubelet.node import manifest
 from k3k_kubelet.node.heartbeat import Heartbeats
-from k3k_kubelet.translate import identity
+from k3k_kubelet.node.serving import all_ports, is_ours
 
 log = logging.getLogger(__name__)
 
 UNUSED_SECONDS = 60.0
 """How long no pod must have named a Node before it goes: pods come back, and Nodes should not flap."""
-
-
-class NodeListener(Protocol):
-    """The kubelet API of virtual Nodes."""
-
-    async def listen(self, node: str, port: int) -> object:
-        """Serves the API of a Node on a port."""
-
-    async def close(self, node: str) -> object:
-        """Stops serving it."""
 
 
 class NodeManager:
@@ -42,7 +31,7 @@ class NodeManager:
         heartbeats: Keeps Nodes alive.
         nodes: All Nodes of the virtual cluster.
         pods: All its pods, with the index `node`.
-        listener: Serves the kubelet API.
+        address: ClusterIP of the kubelet's Service.
     """
 
     def __init__(
@@ -53,7 +42,7 @@ class NodeManager:
         heartbeats: Heartbeats,
         nodes: Store,
         pods: Store,
-        listener: NodeListener,
+        address: str,
     ) -> None:
         self._config = config
         self._host = host
@@ -61,8 +50,7 @@ class NodeManager:
         self._heartbeats = heartbeats
         self._nodes = nodes
         self._pods = pods
-        self._listener = listener
-        self._address = ""
+        self._address = address
         self._ports: dict[str, int] = {}
         self._ready: set[str] = set()
         self._locks: dict[str, asyncio.Lock] = {}
@@ -77,20 +65,15 @@ class NodeManager:
         entry = self._nodes.get("", name)
         return entry is None or self._is_ours(entry.object())
 
-    async def start(self) -> None:
-        """Takes over the Nodes there are; call it when the stores have synced.
-
-        Raises:
-            ApiError: The kubelet's Service cannot be read.
-        """
-        self._address = await self._service_address()
+    def start(self) -> None:
+        """Takes over the Nodes there are; call it when the stores have synced."""
         for entry in self._nodes:
             node = entry.object()
             port = manifest.port_of(node)
             # The status is the tenant's to write as well: a port that is not ours to give is not taken over.
             if not self._is_ours(node) or port is None or port in self._ports.values():
                 continue
-            if port in self._all_ports():
+            if port in all_ports(self._config):
                 self._ports[entry.name] = port
         for name in list(self._ports):
             self.queue.add(name)
@@ -99,6 +82,10 @@ class NodeManager:
         """Looks at all Nodes, and at all that pods name."""
         for name in self._pods.values("node") | self._ports.keys():
             self.queue.add(name)
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        await self.queue.run()
 
     async def ensure(self, name: str) -> None:
         """Makes the Node of that name unless it is there and served.
@@ -126,12 +113,12 @@ class NodeManager:
         port = self._ports.get(name) or self._free_port()
         self._ports[name] = port
         await self._publish_ports()
-        await self._listener.listen(name, port)
         wanted = manifest.node(name, port, self._address, self._config)
         entry = self._nodes.get("", name)
         if entry is None:
             try:
                 node = await self._virtual.create(NODES, None, wanted)
+                self._nodes.observe(node)
                 log.info("node made", extra={"node": name, "port": port})
             except AlreadyExistsError:
                 node = await self._virtual.get(NODES, None, name)
@@ -142,7 +129,8 @@ class NodeManager:
             await self._withdraw(name)
             return
         if self._is_changed(node, port):
-            await self._virtual.patch(NODES, None, name, {"status": wanted["status"]}, subresource="status")
+            change = {"status": wanted["status"]}
+            self._nodes.observe(await self._virtual.patch(NODES, None, name, change, subresource="status"))
         self._heartbeats.start(name, node["metadata"]["uid"])
         self._ready.add(name)
 
@@ -183,7 +171,6 @@ class NodeManager:
     async def _withdraw(self, name: str) -> None:
         self._ready.discard(name)
         self._heartbeats.stop(name)
-        await self._listener.close(name)
         self._ports.pop(name, None)
         self._last_used.pop(name, None)
         await self._publish_ports()
@@ -199,20 +186,12 @@ class NodeManager:
                 change = {"spec": {"ports": ports}}
                 await self._host.patch(SERVICES, config.control_plane_namespace, config.service, change)
 
-    async def _service_address(self) -> str:
-        service = await self._host.get(SERVICES, self._config.control_plane_namespace, self._config.service)
-        return str(service["spec"]["clusterIP"])
-
     def _free_port(self) -> int:
         used = set(self._ports.values())
-        for port in self._all_ports():
+        for port in all_ports(self._config):
             if port not in used:
                 return port
         raise ApiError(0, "NoPort", f"a cluster has at most {MAX_NODES} virtual nodes")
-
-    def _all_ports(self) -> range:
-        """The ports that the NetworkPolicies and the Service are made for."""
-        return range(self._config.first_port, self._config.first_port + MAX_NODES)
 
     def _is_changed(self, node: Object, port: int) -> bool:
         """Whether a Node leads elsewhere than to us, or is of another version."""
@@ -224,8 +203,7 @@ class NodeManager:
         return self._locks.setdefault(name, asyncio.Lock())
 
     def _is_ours(self, node: Object) -> bool:
-        labels = node["metadata"].get("labels") or {}
-        return bool(labels.get(identity.CLUSTER) == self._config.cluster)
+        return is_ours(node, self._config.cluster)
 
     def _pod_changed(self, change: Change) -> None:
         before, now = (entry.values[0] if entry else () for entry in change)

@@ -50,6 +50,10 @@ class ConfigController:
             for entry in store:
                 self._add_copy(plural, entry)
 
+    async def run(self) -> None:
+        """Works until cancelled."""
+        await self.queue.run()
+
     async def ensure(self, references: Iterable[Reference]) -> None:
         """Makes the copies that a pod is about to need; those without a source are left out.
 

@@ -60,11 +60,20 @@ class EventMirror:
         self._news_from = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=NEWS_SECONDS)
         self.queue: WorkQueue[Key] = WorkQueue("events", self._mirror, concurrency=CONCURRENCY)
         self._store.subscribe(self._changed)
-        self.informer = Informer(
+        self._informer = Informer(
             *(shared.host, EVENTS, self._store),
             namespace=shared.cluster.namespace,
             field_selector="involvedObject.kind=Pod",
         )
+
+    def add_all(self) -> None:
+        """Nothing: an event that was lost is no news by then."""
+
+    async def run(self) -> None:
+        """Works until cancelled; the host's events are followed by nobody else."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._informer.run())
+            group.create_task(self.queue.run())
 
     def _changed(self, change: Change) -> None:
         if change.new is not None:

@@ -66,6 +66,10 @@ class PodController:
         for entry in stores.host_pods:
             self._add_owner(entry)
 
+    async def run(self) -> None:
+        """Works until cancelled."""
+        await self.queue.run()
+
     async def reconcile(self, key: Key) -> float | None:
         """One round for the virtual name `key`; returns seconds after which another one is due anyway."""
         virtual = self._shared.stores.virtual_pods.get(*key)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from functools import partial
 
 import msgspec
 
 from k3k_kubelet.api import CONFIG_MAPS, NODES, PODS, SECRETS, ApiClient, Resource
 from k3k_kubelet.cache import Entry, Informer, Store
 from k3k_kubelet.cache.store import Key, Object
+from k3k_kubelet.config import Config
+from k3k_kubelet.node.serving import ports
 from k3k_kubelet.translate import identity
 from k3k_kubelet.translate import pod as translate_pod
 
@@ -67,17 +70,16 @@ class Stores:
     """The stores and the informers that fill them.
 
     Args:
-        cluster: Name of the virtual cluster.
-        namespace: Host namespace of its pods.
+        config: The kubelet's configuration.
         host: Host API server.
         virtual: Virtual API server.
     """
 
-    def __init__(self, cluster: str, namespace: str, host: ApiClient, virtual: ApiClient) -> None:
-        self._cluster = cluster
-        self._namespace = namespace
+    def __init__(self, config: Config, host: ApiClient, virtual: ApiClient) -> None:
+        self._cluster = cluster = config.cluster
+        namespace = config.namespace
         self.virtual_pods = Store({"node": _nodes, "uses": _uses}, _reduce_virtual_pod)
-        self.virtual_nodes = Store(reduce=_reduce_node)
+        self.virtual_nodes = Store({"port": partial(ports, config)}, _reduce_node)
         self.host_pods = Store({"owner": self._owners}, _reduce_host_pod)
         kinds = (CONFIG_MAPS, SECRETS)
         self.virtual_config = {kind.plural: Store(reduce=_reduce_to_version) for kind in kinds}

@@ -64,6 +64,10 @@ class TokenController:
         for entry in self._shared.stores.host_config[SECRETS.plural]:
             self._add(entry)
 
+    async def run(self) -> None:
+        """Works until cancelled."""
+        await self.queue.run()
+
     def _add(self, secret: Entry) -> None:
         owner = self._shared.stores.owner(secret)
         if owner is not None and identity.is_token(secret.object()):

@@ -1,0 +1,110 @@
+"""What one replica alone does, the holder of the Lease: everything that changes one of the two clusters."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Protocol
+
+from k3k_kubelet.api import ApiClient
+from k3k_kubelet.leader import Leader
+from k3k_kubelet.node import NodeManager
+from k3k_kubelet.node.heartbeat import Heartbeats
+from k3k_kubelet.sync.config import ConfigController
+from k3k_kubelet.sync.mirror import EventMirror
+from k3k_kubelet.sync.pods import PodController
+from k3k_kubelet.sync.shared import Shared
+from k3k_kubelet.sync.tokens import TokenController
+
+log = logging.getLogger(__name__)
+
+PATROL_SECONDS = 60.0
+"""How often both sides are compared as a whole, whatever the watches told."""
+
+
+class Controller(Protocol):
+    """Keeps one kind of thing in step."""
+
+    def add_all(self) -> None:
+        """Looks at everything there is: at the start, and on patrol."""
+
+    async def run(self) -> None:
+        """Works until cancelled; begun again when that was for the Lease's sake."""
+
+
+class Controllers:
+    """The controllers of one cluster. They listen to the stores from the moment they are made.
+
+    Args:
+        shared: The two clusters; their stores have synced.
+        heartbeats: A client of the virtual API server for heartbeats alone.
+        address: ClusterIP of the kubelet's Service, the virtual Nodes' address.
+    """
+
+    def __init__(self, shared: Shared, heartbeats: ApiClient, address: str) -> None:
+        self._shared = shared
+        self._heartbeats = Heartbeats(heartbeats)
+        stores = shared.stores
+        self._nodes = NodeManager(
+            shared.config,
+            shared.host,
+            shared.virtual,
+            self._heartbeats,
+            stores.virtual_nodes,
+            stores.virtual_pods,
+            address,
+        )
+        configs = ConfigController(shared)
+        tokens = TokenController(shared)
+        pods = PodController(shared, self._nodes, configs, tokens)
+        self._all: tuple[Controller, ...] = (self._nodes, configs, tokens, pods, EventMirror(shared))
+        self.working = False
+
+    async def run(self, leader: Leader) -> None:
+        """Works while we hold the Lease, until cancelled.
+
+        Nodes are kept alive in between too: that the host's API server is away is no reason to let the
+        virtual cluster evict its pods.
+        """
+        self._nodes.start()
+        try:
+            while True:
+                await leader.held.wait()
+                try:
+                    await self._work(leader)
+                except* _SuspendedError:
+                    log.warning("suspended")
+                finally:
+                    self.working = False
+        finally:
+            await self._heartbeats.close()
+
+    async def _work(self, leader: Leader) -> None:
+        self._add_all()
+        async with asyncio.TaskGroup() as group:
+            for controller in self._all:
+                group.create_task(controller.run())
+            group.create_task(self._shared.events.run())
+            group.create_task(self._shared.policy.run(self._add_all))
+            group.create_task(self._patrol())
+            group.create_task(_suspend(leader))
+            self.working = True
+            log.info("working", extra={"pods": len(self._shared.stores.virtual_pods)})
+
+    async def _patrol(self) -> None:
+        while True:
+            await asyncio.sleep(PATROL_SECONDS)
+            self._add_all()
+
+    def _add_all(self) -> None:
+        for controller in self._all:
+            controller.add_all()
+
+
+class _SuspendedError(Exception):
+    """Ends the work until we may act again."""
+
+
+async def _suspend(leader: Leader) -> None:
+    await leader.lost.wait()
+    raise _SuspendedError

@@ -1,0 +1,172 @@
+"""The Lease: one acts at a time, the next one in time, and nobody writes after his time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from k3k_kubelet.api import CONFIG_MAPS, LEASES, ApiClient, VirtualEndpoint
+from k3k_kubelet.leader import Leader, LeadershipLostError, NotLeadingError
+
+from kubelet.tests.controlplane import ADDRESS, ControlPlane
+from kubelet.tests.waiting import eventually
+
+NAME = "election"
+
+
+def leader(client: ApiClient, who: str, *, duration: float = 1.0) -> Leader:
+    return Leader(
+        client, "default", NAME, who, duration=duration, deadline=duration * 0.6, retry=duration * 0.1
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(*leaders: Leader) -> AsyncIterator[list[asyncio.Task[None]]]:
+    tasks = [asyncio.create_task(each.run()) for each in leaders]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def fresh(plane: ControlPlane) -> AsyncIterator[ApiClient]:
+    """A client, and no Lease of before."""
+    client = plane.client()
+    plane.kubectl("delete", "lease", NAME, "--ignore-not-found")
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+def test_the_next_one_goes_on_when_the_first_has_not_renewed(control_plane: ControlPlane) -> None:
+    async def run() -> None:
+        async with fresh(control_plane) as client:
+            first, second = leader(client, "a"), leader(client, "b")
+            async with running(first) as (task,):
+                await first.held.wait()
+                async with running(second):
+                    with pytest.raises(TimeoutError):
+                        await asyncio.wait_for(second.held.wait(), 2.0)
+                    assert second.holder == "a"
+                    assert second.answered
+                    died = time.monotonic()
+                    task.cancel()  # as if killed: the other has to wait for the end of the Lease
+                    await asyncio.wait_for(second.held.wait(), 5.0)
+                    assert time.monotonic() - died >= 0.5
+                    assert not first.holds
+                    with pytest.raises(LeadershipLostError, match="is held by b"):
+                        await asyncio.wait_for(first.run(), 5.0)
+
+    asyncio.run(run())
+
+
+def test_what_is_let_go_of_is_taken_at_once(control_plane: ControlPlane) -> None:
+    async def run() -> None:
+        async with fresh(control_plane) as client:
+            first, second = leader(client, "a", duration=60.0), leader(client, "b", duration=2.0)
+            async with running(first) as (task,):
+                await first.held.wait()
+                task.cancel()
+                await first.release()
+                lease = await client.get(LEASES, "default", NAME)
+                assert not lease["spec"].get("holderIdentity")
+                async with running(second):
+                    await asyncio.wait_for(second.held.wait(), 1.0)
+
+    asyncio.run(run())
+
+
+def test_who_cannot_renew_stops_acting_in_time_and_goes_on_later(own_control_plane: ControlPlane) -> None:
+    async def run() -> None:
+        async with fresh(own_control_plane) as client:
+            holder, follower = leader(client, "a", duration=2.0), leader(client, "b", duration=2.0)
+            async with running(holder):
+                await holder.held.wait()
+                async with running(follower):
+                    own_control_plane.stop("kube-apiserver")
+                    await asyncio.wait_for(holder.lost.wait(), 2.0)
+                    assert not holder.holds
+                    with pytest.raises(NotLeadingError):
+                        holder.check()
+                    holder.check_unless_cut_off()  # the host is away, not the Lease somebody else's
+                    with pytest.raises(NotLeadingError):
+                        follower.check_unless_cut_off()
+                    await eventually(lambda: not follower.answered)
+                    await asyncio.to_thread(own_control_plane.start_api_server)
+                    # The follower did not see that nobody renewed it: it is the holder who goes on.
+                    await asyncio.wait_for(holder.held.wait(), 20.0)
+                    assert not follower.holds
+
+    asyncio.run(run())
+
+
+def test_a_changed_lease_that_is_still_ours_is_kept(control_plane: ControlPlane) -> None:
+    """Somebody labels it: the renewal meets a conflict, which says nothing about who holds it."""
+
+    class Meddled(ApiClient):
+        async def get(self, *arguments: Any, **options: Any) -> dict[str, Any]:
+            found = await super().get(*arguments, **options)
+            if self.meddle:
+                self.meddle = False
+                change = {"metadata": {"labels": {"by": "somebody"}}}
+                await self.patch(LEASES, "default", NAME, change)
+            return found
+
+        meddle = False
+
+    async def run() -> None:
+        async with fresh(control_plane):
+            pki = control_plane.pki
+            files = (pki / "admin.crt", pki / "admin.key")
+            client = Meddled(VirtualEndpoint(ADDRESS, control_plane.port, pki / "server-ca.crt", files))
+            holder = leader(client, "a")
+            async with running(holder) as (task,):
+                await holder.held.wait()
+                client.meddle = True
+                await eventually(lambda: not client.meddle)
+
+                async def renewed() -> bool:
+                    lease = await client.get(LEASES, "default", NAME)
+                    return "labels" in lease["metadata"] and not task.done() and holder.holds
+
+                await eventually(renewed)
+            await client.close()
+
+    asyncio.run(run())
+
+
+def test_after_its_time_a_stopped_process_sends_no_write(control_plane: ControlPlane) -> None:
+    """What a stopped process does first when it goes on: nothing has told it yet that it is late."""
+
+    async def run() -> None:
+        async with fresh(control_plane) as client:
+            holder = leader(client, "a")
+            pki = control_plane.pki
+            files = (pki / "admin.crt", pki / "admin.key")
+            endpoint = VirtualEndpoint(ADDRESS, control_plane.port, pki / "server-ca.crt", files)
+            writer = ApiClient(endpoint, before_write=holder.check)
+            async with running(holder):
+                await holder.held.wait()
+                body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "in-time-"}}
+                made = await writer.create(CONFIG_MAPS, "default", body)
+                time.sleep(1.0)  # noqa: ASYNC251 - the event loop stands still, as under SIGSTOP
+                assert holder.held.is_set()
+                for write in (
+                    writer.create(CONFIG_MAPS, "default", body),
+                    writer.patch(CONFIG_MAPS, "default", made["metadata"]["name"], {"data": {"a": "b"}}),
+                    writer.delete(CONFIG_MAPS, "default", made["metadata"]["name"]),
+                ):
+                    with pytest.raises(NotLeadingError):
+                        await write
+                await writer.get(CONFIG_MAPS, "default", made["metadata"]["name"])
+            await writer.close()
+
+    asyncio.run(run())
