@@ -1,0 +1,137 @@
+"""Hostile and odd pods: each file of tests/e2e/hostile is refused with a clear event, or runs harmlessly.
+
+The file says which, and what the host has of it. Beside that, what holds for all of them is asserted here:
+no object of somebody else's is copied, referred to or changed, and nothing of the host is told inside.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Host, unique
+from tests.e2e.support import hostile
+from tests.e2e.support.clusters import View
+from tests.e2e.support.host_side import broken
+from tests.e2e.support.hostile import differences
+from tests.e2e.support.hostile_run import HostileRun, Outcome, names_field, reasons
+from tests.e2e.support.shared import shared_cluster
+from tests.run import FOLDER
+
+FILES = sorted(hostile.FOLDER.glob("*.yaml"))
+pytestmark = pytest.mark.xdist_group("hostile-pods")  # one worker runs them all, at once
+
+
+@pytest.fixture(scope="module")
+def hostile_run(host: Host, kubelet_image: str, request: pytest.FixtureRequest) -> Iterator[HostileRun]:
+    """All cases, settled."""
+    del kubelet_image
+    access = shared_cluster(request.config.stash[FOLDER], "kubernetes", host.kubeconfig)
+
+    def not_ours() -> None:
+        raise AssertionError("the shared virtual cluster stays")
+
+    run = HostileRun(View.of(host.kubectl, access, not_ours), unique("x").removeprefix("x-"))
+    try:
+        run.run(FILES)
+        yield run
+    finally:
+        run.remove()
+
+
+@pytest.mark.parametrize("name", [file.stem for file in FILES])
+def test_hostile_pod(hostile_run: HostileRun, name: str) -> None:
+    outcome = hostile_run.outcomes[name]
+    assert inside(outcome) == []
+    assert on_the_host(hostile_run, outcome) == []
+
+
+def inside(outcome: Outcome) -> list[str]:
+    """What is not as the case says, as the tenant sees it."""
+    wanted, found = outcome.case.inside, []
+    if wanted.rejected:
+        if outcome.error is None:
+            return ["the API server took it"]
+        said = str(outcome.error)
+        return [] if wanted.rejected in outcome.error.fields or wanted.rejected in said else [said]
+    if outcome.error:
+        return [str(outcome.error)]
+    warnings = [
+        f"{event['reason']}: {event['message']}" for event in outcome.events if event["type"] == "Warning"
+    ]
+    phases = {pod["status"].get("phase") for pod in outcome.pods}
+    if wanted.refused:
+        if not any(names_field(event, wanted.refused, wanted.reason) for event in outcome.events):
+            found.append(f"no {wanted.reason} about {wanted.refused} but {warnings}")
+        if phases != {"Pending"}:
+            found.append(f"the pod is {phases}")
+    elif wanted.waits and (wanted.waits not in reasons(outcome) or phases != {"Pending"}):
+        found.append(f"{phases}, not waiting for {wanted.waits} but {reasons(outcome)}: {warnings}")
+    elif wanted.ends:
+        if phases != {wanted.ends} or wanted.reason not in {"", *reasons(outcome)}:
+            found.append(f"{phases} with {reasons(outcome)}: {warnings}")
+        if wanted.log is not None and outcome.log != wanted.log:
+            found.append(f"the log is {outcome.log[:2000]!r}")
+    dropped = [
+        event["message"].partition(": ")[0] for event in outcome.events if event["reason"] == "FieldDropped"
+    ]
+    if sorted(dropped) != sorted(wanted.dropped):
+        found.append(f"said to be dropped: {dropped}")
+    return found
+
+
+def on_the_host(run: HostileRun, outcome: Outcome) -> list[str]:
+    """What is not as the case says, or as it must always be, on the host."""
+    wanted, found = outcome.case.host, []
+    count = 0 if wanted.pod is None else sum(each["kind"] == "Pod" for each in outcome.sent)
+    if len(outcome.host_pods) != count:
+        found.append(f"{len(outcome.host_pods)} host pods")
+    for host_pod in outcome.host_pods:
+        found += differences(wanted.pod, host_pod, "pod")
+        found += broken(run.view, outcome.namespace, host_pod, run.objects)
+    copies = set(outcome.copies.values())
+    if not copies <= set(wanted.copies) or (not outcome.case.inside.ends and copies != set(wanted.copies)):
+        found.append(f"copies {copies}")
+    there = {each["metadata"]["uid"]: each for each in run.objects}
+    found += [
+        f"{bait['kind']} {bait['metadata']['name']} of somebody else's was changed"
+        for bait in outcome.bait
+        if _state(there.get(bait["metadata"]["uid"], {})) != _state(bait)
+    ]
+    return found + _seen(run, outcome)
+
+
+def _state(obj: dict[str, object]) -> object:
+    return {key: obj.get(key) for key in ("data", "binaryData", "type", "metadata")}
+
+
+def _seen(run: HostileRun, outcome: Outcome) -> list[str]:
+    """Words of the host that the tenant sees but did not write himself."""
+    written = json.dumps(outcome.sent, ensure_ascii=False)
+    shown = json.dumps([outcome.pods, outcome.events, outcome.log], ensure_ascii=False)
+    words = [run.known["workload-namespace"], run.known["control-plane-namespace"], run.known["bait"]]
+    words += [host_pod["metadata"]["name"] for host_pod in outcome.host_pods]
+    words += outcome.copies
+    return [f"{word} is seen inside" for word in words if word in shown and word not in written]
+
+
+WRONG = {
+    "unknown key": "about: x\ninside: {waits: X}\nhost: {pod: {}, copies: []}\nmore: 1",
+    "two ends": "about: x\ninside: {waits: X, ends: Failed}\nhost: {pod: {}, copies: []}",
+    "no host side": "about: x\ninside: {waits: X}",
+    "a refused pod on the host": "about: x\ninside: {refused: a, reason: R}\nhost: {pod: {}, copies: []}",
+    "a refused pod without a reason": "about: x\ninside: {refused: spec.a}\nhost: {pod: null, copies: []}",
+    "unknown fact": "about: !known nothing\ninside: {waits: X}\nhost: {pod: {}, copies: []}",
+    "unknown tag": "about: !other x\ninside: {waits: X}\nhost: {pod: {}, copies: []}",
+}
+
+
+@pytest.mark.parametrize("title", WRONG)
+def test_a_case_that_says_it_wrong_is_no_case(title: str, tmp_path: Path) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(WRONG[title] + "\n---\nkind: Pod\n")
+    with pytest.raises(ValueError, match=r"wrong\.yaml: "):
+        hostile.read(file, dict.fromkeys(hostile.KNOWN, "x"), str)
