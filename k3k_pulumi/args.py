@@ -90,6 +90,11 @@ class VirtualClusterArgs(TypedDict, total=False):
     """Version of the control plane: `v1.34.4+k3s1` (or `v1.34.4-k3s1`); for `kubernetes`, `v1.34.4`."""
     servers: Optional[int]
     """Number of servers. Only 1 so far."""
+    kubelet_replicas: Optional[int]
+    (
+        "Processes of the virtual kubelet: 1 (default), or 2 on different nodes of the host where there are "
+        "any: both serve logs and exec, one acts, and the other one goes on within 15 s of its death."
+    )
     images: Optional[ImagesArgs]
     """Images in place of the default ones."""
     image_pull_secrets: Optional[Sequence[str]]

@@ -26,9 +26,13 @@ def config_maps(spec: VirtualClusterSpec) -> list[Manifest]:
 
 
 def deployment(spec: VirtualClusterSpec) -> Manifest:
-    """The kubelet's Deployment. Never two at once, as they would share nodes and ports."""
+    """The kubelet's Deployment. An update ends a pod before it starts another, so that no quota has to hold both.
+
+    No PodDisruptionBudget: pods run on without the kubelet, and what an eviction ends is replaced in seconds.
+    """
     pod = {
         "terminationGracePeriodSeconds": 30,
+        **_apart(spec),
         "containers": [_container(spec)],
         "volumes": _volumes(spec),
     }
@@ -39,9 +43,9 @@ def deployment(spec: VirtualClusterSpec) -> Manifest:
         objects.KUBELET,
         spec.control_plane_namespace,
         spec={
-            "replicas": 1,
+            "replicas": spec.kubelet_replicas,
             "revisionHistoryLimit": 3,
-            "strategy": {"type": "Recreate"},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
             "selector": {"matchLabels": objects.selector(spec, objects.KUBELET)},
             "template": pods.template(
                 spec,
@@ -53,6 +57,17 @@ def deployment(spec: VirtualClusterSpec) -> Manifest:
             ),
         },
     )
+
+
+def _apart(spec: VirtualClusterSpec) -> dict[str, Any]:
+    """Affinity that puts two replicas on different nodes, if it can be; the user's own rules come first."""
+    if spec.kubelet_replicas == 1:
+        return {}
+    others = {"matchLabels": objects.selector(spec, objects.KUBELET)}
+    term = {"labelSelector": others, "topologyKey": "kubernetes.io/hostname"}
+    preferred = [{"weight": 100, "podAffinityTerm": term}]
+    anti_affinity = {"preferredDuringSchedulingIgnoredDuringExecution": preferred}
+    return {"affinity": {"podAntiAffinity": anti_affinity, **spec.affinity}}
 
 
 def _config(spec: VirtualClusterSpec) -> str:

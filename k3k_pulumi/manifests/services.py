@@ -72,7 +72,8 @@ def _kubelet(spec: VirtualClusterSpec) -> Manifest:
         spec.control_plane_namespace,
         spec={
             "type": "ClusterIP",
-            "publishNotReadyAddresses": True,
+            # With two, only those that serve; one alone answers for itself.
+            "publishNotReadyAddresses": spec.kubelet_replicas == 1,
             "selector": objects.selector(spec, objects.KUBELET),
             "ports": [{"name": "node-0", "port": port, "targetPort": port, "protocol": "TCP"}],
         },

@@ -53,6 +53,7 @@ class VirtualClusterSpec(Part):
         default="", validate_default=True
     )
     servers: Integer = 1
+    kubelet_replicas: Integer = 1
     images: parts.Images = parts.Images()
     image_pull_secrets: tuple[parts.ObjectName, ...] = ()
     service_cidr: Cidr = networks.parse("10.43.0.0/16")
@@ -177,6 +178,13 @@ class VirtualClusterSpec(Part):
             raise wrong("must be 1")
         if value > 1:
             raise wrong("is not available yet in this version: must be 1")
+        return value
+
+    @field_validator("kubelet_replicas")
+    @classmethod
+    def _is_one_or_two(cls, value: int) -> int:
+        if value not in (1, 2):
+            raise wrong("must be 1 or 2")
         return value
 
     @field_validator("images")

@@ -27,6 +27,7 @@ CASES: dict[str, dict[str, Any]] = {
             "etcd": "mirror.example.com/etcd:3.6.4",
             "kubelet": "mirror.example.com/kubelet:0.1.0",
         },
+        "kubelet_replicas": 2,
         "image_pull_secrets": ["registry"],
         "service_cidr": "fd00:43::/112",
         "cluster_domain": "cluster.example",

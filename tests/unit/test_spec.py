@@ -83,6 +83,8 @@ K3S_FORMAT = "must be written like v1.34.4+k3s1 (v1.34.4-k3s1 is accepted too) f
         ({"servers": 0}, "servers: 0 must be 1"),
         ({"servers": 1.5}, "servers: 1.5 must be a whole number"),
         ({"servers": "1"}, "servers: '1' must be a whole number"),
+        ({"kubelet_replicas": 3}, "kubelet_replicas: 3 must be 1 or 2"),
+        ({"kubelet_replicas": 0}, "kubelet_replicas: 0 must be 1 or 2"),
         ({"servers": True}, "servers: True must be a whole number"),
         (
             {"images": "x"},
