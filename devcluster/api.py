@@ -90,6 +90,8 @@ KINDS = {
     "Namespace": ("namespaces", False),
     "ServiceAccount": ("serviceaccounts", True),
     "ConfigMap": ("configmaps", True),
+    "Service": ("services", True),
+    "APIService": ("apiservices", False),
     "Deployment": ("deployments", True),
     "ClusterRole": ("clusterroles", False),
     "ClusterRoleBinding": ("clusterrolebindings", False),

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from devcluster import config, golang, oci, packages, shell, storage, worker
+from devcluster import config, golang, metrics, oci, packages, shell, storage, worker
 from devcluster.locks import locked
 from devcluster.progress import Progress
 
@@ -71,6 +71,7 @@ def make(recipe: Recipe, progress: Progress) -> Path:
 def _recipes(progress: Progress) -> list[Recipe]:
     kube = golang.build(golang.KUBE, progress)
     local_path = golang.build(golang.LOCAL_PATH, progress)
+    metrics_server = golang.build(golang.METRICS_SERVER, progress)
     recipes = [
         Recipe(
             worker.PAUSE,
@@ -82,6 +83,13 @@ def _recipes(progress: Progress) -> list[Recipe]:
             local_path.name,
             lambda path: _program(
                 path, storage.IMAGE, local_path / "local-path-provisioner", "usr/bin/local-path-provisioner"
+            ),
+        ),
+        Recipe(
+            metrics.IMAGE,
+            metrics_server.name,
+            lambda path: _program(
+                path, metrics.IMAGE, metrics_server / "metrics-server", "metrics-server", user="65534"
             ),
         ),
         Recipe(BUSYBOX, "", _busybox),

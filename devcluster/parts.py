@@ -14,6 +14,7 @@ from devcluster import (
     golang,
     images,
     kubectl,
+    metrics,
     network,
     packages,
     runtime,
@@ -97,6 +98,7 @@ class Parts:
                 self._log_of("kubelet", *self.nodes),
             )
             step.result = ", ".join(node.name for node in self.nodes)
+        api.apply(*metrics.manifests())  # not waited for: few need it, and it needs two samples anyway
         with progress.step("Storage class local-path"):
             api.apply(*storage.manifests())
             path = f"/apis/apps/v1/namespaces/{storage.NAMESPACE}/deployments/{storage.NAME}"

@@ -1,8 +1,8 @@
 """The kubelet's own Prometheus metrics: all of them are declared here, whoever counts with them.
 
-Where Kubernetes has a metric for the same thing, it has that name and unit here too (`rest_client_*` and
-`workqueue_*` of client-go), so that dashboards and alerts that exist fit. No label's value comes from a request
-or an object's name: a tenant cannot make series.
+Where Kubernetes has a metric for the same thing, it has that name and unit here too (client-go has
+`rest_client_*` and `workqueue_*`), so that dashboards and alerts that exist fit. No label has a value from a
+request or an object's name: a tenant cannot make series.
 """
 
 from __future__ import annotations
