@@ -31,7 +31,7 @@ def test_what_a_pod_uses_is_copied_first_and_follows_changes(clusters: Clusters)
         await world.create(SECRETS, "unused", stringData={"pw": "never"})
         await world.pod("user", **uses("settings", "password"))
         pod = await world.host_pod("user")
-        sources = pod["spec"]["containers"][0]["envFrom"]
+        sources = pod["spec"]["containers"][0]["envFrom"][1:]
         assert sources[0]["configMapRef"]["name"] == world.host_name("settings")
         copy = await world.host_get(CONFIG_MAPS, "settings")
         assert copy is not None

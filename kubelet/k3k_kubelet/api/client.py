@@ -124,10 +124,15 @@ class ApiClient:
         *,
         name: str = "",
         subresource: str = "",
+        dry_run: bool = False,
     ) -> Object:
-        """Creates an object, or POSTs to a subresource (`binding`, `token`) of the object `name`."""
+        """Creates an object, or POSTs to a subresource (`binding`, `token`) of the object `name`.
+
+        With `dry_run` the server only says whether it would.
+        """
         path = resource.path(namespace, name or None, subresource)
-        return await self.request("POST", path, body=body)
+        query = {"dryRun": "All"} if dry_run else None
+        return await self.request("POST", path, query=query, body=body)
 
     async def replace(
         self, resource: Resource, namespace: str | None, name: str, body: Object, *, subresource: str = ""

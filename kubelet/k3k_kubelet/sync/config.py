@@ -7,18 +7,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
 
-from k3k_kubelet.api import CONFIG_MAPS, SECRETS, AlreadyExistsError, InvalidError, NotFoundError
+from k3k_kubelet.api import (
+    CONFIG_MAPS,
+    SECRETS,
+    AlreadyExistsError,
+    ApiError,
+    ConflictError,
+    InvalidError,
+    NotFoundError,
+)
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.cache import Change, Entry, WorkQueue
-from k3k_kubelet.sync.shared import EXPECTED, NameTakenError, Shared
+from k3k_kubelet.cache.store import Key
+from k3k_kubelet.sync.shared import EXPECTED, NameTakenError, Shared, is_outage
 from k3k_kubelet.sync.stores import Reference
-from k3k_kubelet.translate import config, identity
+from k3k_kubelet.translate import config, identity, services
 
 log = logging.getLogger(__name__)
 
 CONCURRENCY = 8
+NOT_UPDATED = "HostCopyNotUpdated"
+"""Reason of the event on a pod that runs with old data, as the host does not take the new."""
+_TOLD = 10
+"""Pods that are told of one copy's failure."""
+
+_State = tuple[str, int]
+"""What says whether a source has changed: its uid and version; for what we make ourselves a count."""
 
 
 class ConfigController:
@@ -31,16 +49,22 @@ class ConfigController:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
         self.queue: WorkQueue[Reference] = WorkQueue(
-            "config", self.reconcile, concurrency=CONCURRENCY, expected=EXPECTED
+            "config", self._work, concurrency=CONCURRENCY, expected=EXPECTED
         )
-        self._copied: dict[Reference, tuple[str, int, int]] = {}
-        """uid and version of the source and version of the copy, when they were made equal last."""
+        self._copied: dict[Reference, tuple[_State, int]] = {}
+        """State of the source and version of the copy, when they were made equal last."""
+        self._starting: set[Key] = set()
+        """Pods whose copy is about to be made."""
+        self._service_changes: dict[str, int] = {}
+        """Namespace inside -> how often its Services have changed."""
+        self._locks: WeakValueDictionary[Reference, asyncio.Lock] = WeakValueDictionary()
         stores = shared.stores
         for plural, store in stores.virtual_config.items():
             store.subscribe(lambda change, plural=plural: self._source_changed(plural, change))  # type: ignore[misc]
         for plural, store in stores.host_config.items():
             store.subscribe(lambda change, plural=plural: self._copy_changed(plural, change))  # type: ignore[misc]
         stores.virtual_pods.subscribe(self._pod_changed)
+        stores.virtual_services.subscribe(self._service_changed)
 
     def add_all(self) -> None:
         """Looks at everything that is used or copied: at the start, and on patrol."""
@@ -54,47 +78,111 @@ class ConfigController:
         """Works until cancelled."""
         await self.queue.run()
 
-    async def ensure(self, references: Iterable[Reference]) -> None:
-        """Makes the copies that a pod is about to need; those without a source are left out.
+    @asynccontextmanager
+    async def using(self, pod: Key, references: Iterable[Reference]) -> AsyncIterator[None]:
+        """Makes the copies that a pod needs, for the time in which its own copy is made.
+
+        If that fails, what no other pod uses goes again: a tenant could fill the host with copies by pods
+        that the host does not take, past every quota on pods.
+
+        Args:
+            pod: The pod inside.
+            references: What it uses; what has no source is left out.
 
         Raises:
             ApiError: The host refused one.
             NameTakenError: An object of somebody else has the name.
         """
-        missing = [reference for reference in references if self._copy(reference) is None]
-        await asyncio.gather(*(self.reconcile(reference) for reference in missing))
+        wanted = list(references)
+        self._starting.add(pod)
+        try:
+            await self.ensure(wanted)
+            yield
+        except EXPECTED as error:
+            if not is_outage(error):
+                for reference in wanted:
+                    self.queue.add(reference)
+            raise
+        finally:
+            self._starting.discard(pod)
+
+    async def ensure(self, references: Iterable[Reference]) -> None:
+        """Makes the copies that a pod with a copy is about to need; those without a source are left out.
+
+        Raises:
+            ApiError: The host refused one.
+            NameTakenError: An object of somebody else has the name.
+        """
+        due = [reference for reference in references if not self._can_be_used(reference)]
+        await asyncio.gather(*(self.reconcile(reference) for reference in due))
 
     async def reconcile(self, reference: Reference) -> None:
         """Makes one copy equal to its source, or removes it when no pod uses it or the source is gone."""
-        stores = self._shared.stores
-        copy = self._copy(reference)
-        used = bool(stores.virtual_pods.by_index("uses", str(reference)))
-        source = stores.virtual_config[reference.plural].get(reference.namespace, reference.name)
-        if not used or (source is None and not _is_root_ca(reference)):
-            self._copied.pop(reference, None)
-            if copy is not None:
-                await self._delete(reference, copy)
-            return
-        if _is_root_ca(reference):
-            state = ("", 0)
-        else:
-            assert source is not None  # noqa: S101 - see above
-            state = (source.uid, source.version)
-        if copy is not None and self._copied.get(reference) == (*state, copy.version):
-            return
-        manifest = await self._manifest(reference)
-        if manifest is None:
-            return
-        written = await self._write(reference, manifest, copy)
-        stores.host_config[reference.plural].observe(_metadata_only(written))
-        self._copied[reference] = (*state, int(written["metadata"]["resourceVersion"]))
+        async with self._locks.setdefault(reference, asyncio.Lock()):
+            copy, state = self._copy(reference), self._state(reference)
+            if state is None or not self._is_used(reference):
+                self._copied.pop(reference, None)
+                if copy is not None:
+                    await self._delete(reference, copy)
+                return
+            if copy is not None and self._copied.get(reference) == (state, copy.version):
+                return
+            manifest = await self._manifest(reference)
+            if manifest is None:
+                return
+            written = await self._write(reference, manifest, copy)
+            self._shared.stores.host_config[reference.plural].observe(_metadata_only(written))
+            self._copied[reference] = (state, int(written["metadata"]["resourceVersion"]))
+
+    async def _work(self, reference: Reference) -> None:
+        """`reconcile`, and a word to the pods that go on with old data when it fails."""
+        try:
+            await self.reconcile(reference)
+        except (ApiError, NameTakenError) as error:
+            if not is_outage(error) and not isinstance(error, (NotFoundError, ConflictError)):
+                self._tell(reference, error)
+            raise
+
+    def _tell(self, reference: Reference, error: Exception) -> None:
+        what = f"{reference.resource.kind} {reference.name} is not brought up to date on the host"
+        for entry in self._shared.stores.virtual_pods.by_index("uses", str(reference))[:_TOLD]:
+            pod = entry.object()
+            message = f"{what}: {self._shared.said_inside(pod, error)}"
+            self._shared.events.emit(pod, "Warning", NOT_UPDATED, message)
+
+    def _can_be_used(self, reference: Reference) -> bool:
+        """Whether the copy is there; the variables of Services must also be those of now."""
+        if self._copy(reference) is None:
+            return False
+        known = self._copied.get(reference)
+        return reference.name != services.LINKS or (known is not None and known[0] == self._state(reference))
+
+    def _is_used(self, reference: Reference) -> bool:
+        """Whether a pod uses an object that has a copy on the host, or gets one just now."""
+        return any(
+            pod.key in self._starting or self._shared.host_pod(*pod.key) is not None
+            for pod in self._shared.stores.virtual_pods.by_index("uses", str(reference))
+        )
+
+    def _state(self, reference: Reference) -> _State | None:
+        """What the copy is to follow; None if there is nothing to copy."""
+        if _is_root_ca(reference) or reference.name == services.KUBERNETES:
+            return "", 0
+        if reference.name == services.LINKS:
+            return "", self._service_changes.get(reference.namespace, 0)
+        source = self._shared.stores.virtual_config[reference.plural].get(reference.namespace, reference.name)
+        return (source.uid, source.version) if source else None
 
     async def _manifest(self, reference: Reference) -> Object | None:
-        shared = self._shared
+        shared, namespace = self._shared, reference.namespace
         if _is_root_ca(reference):
-            return config.root_ca(shared.cluster, reference.namespace, shared.root_ca)
+            return config.root_ca(shared.cluster, namespace, shared.root_ca)
+        if reference.name in (services.LINKS, services.KUBERNETES):
+            found = shared.stores.virtual_services.by_index("namespace", namespace)
+            objects = (entry.object() for entry in found)
+            return services.config_map(shared.cluster, namespace, reference.name, objects)
         try:
-            source = await shared.virtual.get(reference.resource, reference.namespace, reference.name)
+            source = await shared.virtual.get(reference.resource, namespace, reference.name)
         except NotFoundError:  # the watch will tell
             return None
         if reference.resource is SECRETS:
@@ -102,7 +190,7 @@ class ConfigController:
         return config.config_map_to_host(source, shared.cluster)
 
     async def _write(self, reference: Reference, manifest: Object, copy: Entry | None) -> Object:
-        """Creates or replaces the copy; makes it anew where that is not allowed (a Secret's type)."""
+        """Creates or replaces the copy; makes a Secret anew whose type has changed."""
         host, namespace = self._shared.host, self._shared.cluster.namespace
         name = manifest["metadata"]["name"]
         if copy is None:
@@ -117,7 +205,9 @@ class ConfigController:
         replacement = {**manifest, "metadata": {**manifest["metadata"], **versions}}
         try:
             return await host.replace(reference.resource, namespace, name, replacement)
-        except InvalidError:
+        except InvalidError as error:
+            if not any(cause.get("field") == "type" for cause in error.details.get("causes") or ()):
+                raise  # an admission policy of the host's: without a copy the pods would be worse off
             await host.delete(reference.resource, namespace, name, uid=versions["uid"])
             return await host.create(reference.resource, namespace, manifest)
 
@@ -159,11 +249,24 @@ class ConfigController:
             self.queue.add(Reference(plural, *owner))
 
     def _pod_changed(self, change: Change) -> None:
-        """What a pod uses no more may have to go; what it uses anew is made with its host pod."""
-        before = set(change.old.values[_USES]) if change.old else set()
+        """What a pod uses no more may have to go, what it uses from now on is made.
+
+        What a new pod uses is made with its copy.
+        """
+        if change.old is None:
+            return
+        before = set(change.old.values[_USES])
         now = set(change.new.values[_USES]) if change.new else set()
-        for text in before - now:
+        for text in before ^ now:
             self.queue.add(Reference.parse(text))
+
+    def _service_changed(self, change: Change) -> None:
+        old, new = change.old, change.new
+        if old is not None and new is not None and old.object()["spec"] == new.object()["spec"]:
+            return
+        namespace = change.entry.namespace
+        self._service_changes[namespace] = self._service_changes.get(namespace, 0) + 1
+        self.queue.add(Reference(CONFIG_MAPS.plural, namespace, services.LINKS))
 
 
 _USES = 1

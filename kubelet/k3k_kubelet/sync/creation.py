@@ -7,7 +7,7 @@ import logging
 from k3k_kubelet.api import CONFIG_MAPS, PODS, SECRETS, AlreadyExistsError, ApiError
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.sync.config import ConfigController
-from k3k_kubelet.sync.shared import NameTakenError, Shared
+from k3k_kubelet.sync.shared import NameTakenError, Shared, is_outage
 from k3k_kubelet.sync.status import StatusWriter
 from k3k_kubelet.sync.stores import Reference
 from k3k_kubelet.sync.tokens import TokenController
@@ -20,6 +20,8 @@ REFUSED = "HostPodRefused"
 """Reason of the event, the condition and the status of a pod that must not run on the host as it is."""
 FAILED = "HostPodFailedCreate"
 """Reason of the same for a pod that the host did not take, or for which something could not be made."""
+
+_BAD_REQUEST = 400
 
 
 class Creation:
@@ -51,7 +53,7 @@ class Creation:
             NameTakenError: So it does when the name on the host is another's.
         """
         try:
-            wanted = translate_pod.to_host(pod, self._shared.cluster, self._shared.policy.current, {})
+            wanted = translate_pod.to_host(pod, self._shared.cluster, self._shared.policy.current)
         except Refused as refused:
             self._shared.events.emit(pod, "Warning", REFUSED, str(refused))
             await self._status.pending(pod, REFUSED, str(refused))
@@ -65,7 +67,6 @@ class Creation:
             self._shared.events.emit(pod, "Warning", "FieldDropped", str(dropped))
         fields = {"pod": _name(pod), "host_name": created["metadata"]["name"]}
         log.info("host pod created", extra=fields)
-        self._shared.stores.host_pods.observe(created)
         self._tokens.queue.add((pod["metadata"]["namespace"], pod["metadata"]["name"]))
         return None
 
@@ -74,28 +75,49 @@ class Creation:
         references = [Reference(CONFIG_MAPS.plural, ref.namespace, ref.name) for ref in wanted.config_maps]
         references += [Reference(SECRETS.plural, ref.namespace, ref.name) for ref in wanted.secrets]
         self._shared.check_anchor()
-        await self._configs.ensure(references)
-        await self._tokens.ensure(pod)
+        if (pod.get("status") or {}).get("reason") == FAILED:
+            await self._ask(wanted)
+        key = (pod["metadata"]["namespace"], pod["metadata"]["name"])
+        async with self._configs.using(key, references):
+            await self._tokens.ensure(pod)
+            return await self._post(wanted)
+
+    async def _ask(self, wanted: HostPod) -> None:
+        """Asks if the host would take a pod that it refused before; until then nothing is made for it."""
+        try:
+            await self._shared.host.create(
+                PODS, self._shared.cluster.namespace, wanted.manifest, dry_run=True
+            )
+        except AlreadyExistsError:
+            return
+        except ApiError as error:
+            if error.code != _BAD_REQUEST:  # an admission webhook of the host that no dry run may reach
+                raise
+
+    async def _post(self, wanted: HostPod) -> Object:
         host, namespace = self._shared.host, self._shared.cluster.namespace
         try:
-            return await host.create(PODS, namespace, wanted.manifest)
+            created = await host.create(PODS, namespace, wanted.manifest)
         except AlreadyExistsError:
             name = wanted.manifest["metadata"]["name"]
             found = await host.get(PODS, namespace, name)
             owner = identity.owner_of(found)
             if owner is None or owner != identity.owner_of(wanted.manifest):
                 raise NameTakenError("Pod", name, owner) from None
-            return found  # ours, from before a restart or a lost answer
+            created = found  # ours, from before a restart or a lost answer
+        self._shared.stores.host_pods.observe(created)
+        return created
 
     async def _failed(self, pod: Object, error: ApiError | NameTakenError) -> None:
-        if isinstance(error, ApiError) and (error.code == 0 or error.code >= 500):
+        if is_outage(error):
             return  # not about this pod
         message = self._shared.said_inside(pod, error)
         self._shared.events.emit(pod, "Warning", FAILED, message)
         try:
             await self._status.pending(pod, FAILED, message)
+            await self._tokens.release(pod)
         except ApiError as second:
-            log.info("status not written", extra={"pod": _name(pod), "error": str(second)})
+            log.info("failure not handled whole", extra={"pod": _name(pod), "error": str(second)})
 
 
 def _name(pod: Object) -> str:

@@ -8,7 +8,7 @@ from functools import partial
 
 import msgspec
 
-from k3k_kubelet.api import CONFIG_MAPS, NODES, PODS, SECRETS, ApiClient, Resource
+from k3k_kubelet.api import CONFIG_MAPS, NODES, PODS, SECRETS, SERVICES, ApiClient, Resource
 from k3k_kubelet.cache import Entry, Informer, Store
 from k3k_kubelet.cache.store import Key, Object
 from k3k_kubelet.config import Config
@@ -80,6 +80,7 @@ class Stores:
         namespace = config.namespace
         self.virtual_pods = Store({"node": _nodes, "uses": _uses}, _reduce_virtual_pod)
         self.virtual_nodes = Store({"port": partial(ports, config)}, _reduce_node)
+        self.virtual_services = Store({"namespace": _namespace}, _reduce_service)
         self.host_pods = Store({"owner": self._owners}, _reduce_host_pod)
         kinds = (CONFIG_MAPS, SECRETS)
         self.virtual_config = {kind.plural: Store(reduce=_reduce_to_version) for kind in kinds}
@@ -88,6 +89,7 @@ class Stores:
         self.informers = [
             Informer(virtual, PODS, self.virtual_pods),
             Informer(virtual, NODES, self.virtual_nodes),
+            Informer(virtual, SERVICES, self.virtual_services),
             Informer(host, PODS, self.host_pods, namespace=namespace, label_selector=selector),
         ]
         for kind in kinds:
@@ -129,6 +131,10 @@ def _nodes(pod: Object) -> Iterable[str]:
     return (node,) if node else ()
 
 
+def _namespace(obj: Object) -> Iterable[str]:
+    return (obj["metadata"]["namespace"],)
+
+
 def _uses(pod: Object) -> Iterable[str]:
     """The references of a pod that has a copy on the host, or is to get one.
 
@@ -166,6 +172,18 @@ def _reduce_node(node: Object) -> None:
     node["status"] = {
         key: status[key] for key in ("addresses", "daemonEndpoints", "nodeInfo") if key in status
     }
+
+
+def _reduce_service(service: Object) -> None:
+    """Of a Service only what `translate.services` looks at."""
+    _reduce_to_version(service)
+    spec = service.get("spec") or {}
+    ports = [
+        {key: port[key] for key in ("name", "port", "protocol") if key in port}
+        for port in spec.get("ports") or ()
+    ]
+    service["spec"] = {"clusterIP": spec.get("clusterIP", ""), "ports": ports}
+    service.pop("status", None)
 
 
 def _reduce_to_version(obj: Object) -> None:

@@ -89,6 +89,18 @@ class TokenController:
             if secret is None or time.time() >= _due(secret.object()):
                 await self._renew(pod, projections, secret)
 
+    async def release(self, pod: Object) -> None:
+        """Removes the Secret of a pod that the host did not take; the next try makes another.
+
+        Raises:
+            ApiError: The host did not remove it.
+        """
+        key = (pod["metadata"]["namespace"], pod["metadata"]["name"])
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            secret = self._secret(pod)
+            if secret is not None and self._shared.host_pod(*key) is None:
+                await self._delete(secret)
+
     async def reconcile(self, key: Key) -> float | None:
         """Removes what an earlier pod of that name left, renews what is due, ties it to the host pod."""
         entry = self._shared.stores.virtual_pods.get(*key)
@@ -175,10 +187,13 @@ class TokenController:
             owner = identity.owner_of(secret)
             live = pod is not None and owner is not None and owner.uid == pod["metadata"]["uid"]
             if identity.is_token(secret) and not live:
-                try:
-                    await self._shared.host.delete(SECRETS, entry.namespace, entry.name, uid=entry.uid)
-                except NotFoundError:
-                    continue
+                await self._delete(entry)
+
+    async def _delete(self, secret: Entry) -> None:
+        try:
+            await self._shared.host.delete(SECRETS, secret.namespace, secret.name, uid=secret.uid)
+        except NotFoundError:
+            return
 
     def _secret(self, pod: Object) -> Entry | None:
         metadata = pod["metadata"]

@@ -3,7 +3,7 @@
 Objects are plain dicts; nothing here does I/O or changes what it is given.
 """
 
-from k3k_kubelet.translate import config, ephemeral, events, identity, names, pod, status, token
+from k3k_kubelet.translate import config, ephemeral, events, identity, names, pod, services, status, token
 from k3k_kubelet.translate.identity import Identity
 from k3k_kubelet.translate.objects import (
     Cluster,
@@ -34,6 +34,7 @@ __all__ = [
     "identity",
     "names",
     "pod",
+    "services",
     "status",
     "token",
 ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from k3k_kubelet.policy import Pods
-from k3k_kubelet.translate import names
+from k3k_kubelet.translate import names, services
 from k3k_kubelet.translate.objects import Cluster, Dropped, ObjectRef, Refused, TokenProjection
 
 _MAX_DROPPED = 10
@@ -19,7 +19,6 @@ class Context:
         cluster: the virtual cluster.
         policy: what its pods may do.
         pod: the tenant's pod, never changed.
-        service_env: variables of the namespace's Services for the containers, KUBERNETES_* included.
         config_maps: name -> whether every use so far is optional; the same for `secrets` and `claims`.
         tokens: the tokens that the pod mounts, by (audience, life).
         dropped: what was left out and is told to the tenant.
@@ -28,7 +27,6 @@ class Context:
     cluster: Cluster
     policy: Pods
     pod: Mapping[str, Any]
-    service_env: Mapping[str, str]
     config_maps: dict[str, bool] = field(default_factory=dict)
     secrets: dict[str, bool] = field(default_factory=dict)
     claims: dict[str, bool] = field(default_factory=dict)
@@ -70,6 +68,12 @@ class Context:
                 path, f"{name!r} is not a name that an object can have", "name one of this namespace"
             )
         used[name] = optional and used.get(name, True)
+        return self.host_name(name)
+
+    def use_variables(self) -> str:
+        """Note that the pod uses the variables of its namespace's Services; gives the ConfigMap's name."""
+        name = services.source(self.pod["spec"])
+        self.config_maps[name] = False
         return self.host_name(name)
 
     def references(self, used: Mapping[str, bool]) -> frozenset[ObjectRef]:

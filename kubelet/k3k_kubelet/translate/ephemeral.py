@@ -6,7 +6,7 @@ from typing import Any
 from k3k_kubelet.policy import Policy
 from k3k_kubelet.translate.context import Context
 from k3k_kubelet.translate.objects import Cluster, HostContainer
-from k3k_kubelet.translate.rules import environment, security
+from k3k_kubelet.translate.rules import security
 from k3k_kubelet.translate.table import EPHEMERAL_CONTAINER
 
 
@@ -27,7 +27,7 @@ def to_host(pod: Mapping[str, Any], name: str, cluster: Cluster, policy: Policy)
     found = ((n, each) for n, each in enumerate(pod["spec"]["ephemeralContainers"]) if each["name"] == name)
     n, container = next(found)
     path = f"spec.ephemeralContainers[{n}]"
-    context = Context(cluster, policy.pods, pod, environment.kubernetes_variables(cluster))
+    context = Context(cluster, policy.pods, pod)
     manifest = EPHEMERAL_CONTAINER.copy(container, context, path)
     security.check_mounts(manifest, security.read_only_volumes(pod["spec"], context), path)
     return HostContainer(

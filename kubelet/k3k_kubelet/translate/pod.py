@@ -9,7 +9,7 @@ from k3k_kubelet.translate import downward, identity, names
 from k3k_kubelet.translate.context import Context
 from k3k_kubelet.translate.objects import Cluster, HostPod, Object, Refused
 from k3k_kubelet.translate.references import references, token_projections
-from k3k_kubelet.translate.rules import environment, scheduling
+from k3k_kubelet.translate.rules import scheduling
 from k3k_kubelet.translate.table import POD_SPEC
 
 __all__ = ["APPLIED", "references", "to_host", "token_projections", "update"]
@@ -26,24 +26,18 @@ MAX_ANNOTATIONS = 256 * 1024
 _ROOT_CA = "kube-root-ca.crt"
 
 
-def to_host(
-    pod: Mapping[str, Any], cluster: Cluster, policy: Policy, service_env: Mapping[str, str]
-) -> HostPod:
+def to_host(pod: Mapping[str, Any], cluster: Cluster, policy: Policy) -> HostPod:
     """The host's copy of a pod.
 
     Args:
         pod: the pod as the virtual API server has it.
         cluster: the virtual cluster.
         policy: what its pods may do.
-        service_env: variables of the Services in the pod's namespace, without those of `kubernetes`.
 
     Raises:
         Refused: the pod has something that the host must not get; it names the field.
     """
-    if pod["spec"].get("enableServiceLinks") is False:
-        service_env = {}
-    variables = {**service_env, **environment.kubernetes_variables(cluster)}
-    context = Context(cluster, policy.pods, pod, variables)
+    context = Context(cluster, policy.pods, pod)
     spec = POD_SPEC.copy(_without_ephemeral(pod["spec"]), context, "spec")
     labels, annotations = _metadata(pod, cluster, policy.pods)
     annotations[APPLIED] = _dump(_applied(pod, spec.get("tolerations", []), policy.pods))
@@ -87,7 +81,7 @@ def update(
     metadata = host_pod["metadata"]
     live_annotations = metadata.get("annotations") or {}
     last = _load(live_annotations.get(APPLIED))
-    context = Context(cluster, policy.pods, pod, {})
+    context = Context(cluster, policy.pods, pod)
     wanted = [dict(each) for each in pod["spec"].get("tolerations") or ()]
     wanted = scheduling.with_enforced(
         scheduling.tolerations(wanted, context, "spec.tolerations", {}), context

@@ -3,18 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
+from k3k_kubelet.translate import services
 from k3k_kubelet.translate.names import is_name
 from k3k_kubelet.translate.objects import References, TokenProjection
 from k3k_kubelet.translate.rules.references import DEFAULT_EXPIRATION
 
 
 def references(pod: Mapping[str, Any]) -> References:
-    """Names inside of what a pod refers to, in its own namespace; also for pods that translation refuses.
+    """Names inside of what a pod uses, in its own namespace; also for pods that translation refuses.
 
     What no object can be called (`../x`) is left out: translation refuses such a pod.
     """
     spec = pod.get("spec") or {}
-    config_maps: set[str] = set()
+    config_maps = {services.source(spec)}
     secrets: set[str] = set()
     claims: set[str] = set()
     for kind in ("initContainers", "containers", "ephemeralContainers"):

@@ -8,7 +8,7 @@ from k3k_kubelet.policy import Policy
 from k3k_kubelet.translate import HostContainer, ObjectRef, Refused, ephemeral
 from k3k_kubelet.translate import pod as pods
 
-from kubelet.tests.translate.builders import BASELINE, CLUSTER, allowing, host_spec, pod
+from kubelet.tests.translate.builders import BASELINE, CLUSTER, LINKS, allowing, pod
 
 CFG = "cfg-default-jgmwfpaqit6gxqcy"
 
@@ -32,16 +32,16 @@ def test_the_container_that_is_named() -> None:
         {"name": "debug", "command": ["b"], "targetContainerName": "main", "stdin": True, "tty": True},
     )
     made = to_host(virtual)
-    env = host_spec(pod())["containers"][0]["env"]
-    assert made.manifest == {**virtual["spec"]["ephemeralContainers"][1], "env": env}
-    assert (made.config_maps, made.secrets, made.dropped) == (frozenset(), frozenset(), ())
+    assert made.manifest == {**virtual["spec"]["ephemeralContainers"][1], "envFrom": [LINKS]}
+    assert [each.name for each in made.config_maps] == [":service-links"]
+    assert (made.secrets, made.dropped) == (frozenset(), ())
 
 
 def test_references_are_those_of_the_copies() -> None:
     sources = [{"configMapRef": {"name": "cfg"}}, {"secretRef": {"name": "s", "optional": True}}]
     made = to_host(debugged({"name": "debug", "envFrom": sources}))
-    assert made.manifest["envFrom"][0] == {"configMapRef": {"name": CFG}}
-    assert made.config_maps == {ObjectRef("default", "cfg", CFG, optional=False)}
+    assert made.manifest["envFrom"][:2] == [LINKS, {"configMapRef": {"name": CFG}}]
+    assert ObjectRef("default", "cfg", CFG, optional=False) in made.config_maps
     assert [(each.name, each.optional) for each in made.secrets] == [("s", True)]
 
 

@@ -207,7 +207,7 @@ def test_a_name_that_no_object_can_have_becomes_no_request(
     with pytest.raises(Refused) as caught:
         to_host(tried)
     assert caught.value.path == path
-    assert pods.references(tried) == References(frozenset(), frozenset(), frozenset())
+    assert pods.references(tried) == References(frozenset({":service-links"}), frozenset(), frozenset())
 
 
 def test_a_pod_can_have_as_much_as_the_api_takes() -> None:

@@ -7,7 +7,7 @@ import pytest
 from k3k_kubelet.translate import ObjectRef, TokenProjection
 
 from kubelet.tests.translate.builders import (
-    KUBERNETES,
+    LINKS,
     OWNER,
     host_spec,
     pod,
@@ -120,7 +120,7 @@ ON_HOST = {
                 "name": "main",
                 "image": "nginx:1",
                 "imagePullPolicy": "IfNotPresent",
-                "env": KUBERNETES,
+                "envFrom": [LINKS],
                 "ports": [{"containerPort": 80, "protocol": "TCP"}],
                 "resources": {"requests": {"cpu": "10m"}},
                 "terminationMessagePath": "/dev/termination-log",
@@ -181,11 +181,15 @@ ON_HOST = {
 }
 
 
+VARIABLES = ObjectRef("default", ":service-links", LINKS["configMapRef"]["name"], optional=False)
+
+
 def test_a_pod_of_a_deployment() -> None:
     made = to_host(ADMITTED)
     assert made.manifest == ON_HOST
     assert made.config_maps == {
-        ObjectRef("default", "kube-root-ca.crt", "kube-root-ca-crt-default-cko4uwtfh33qrvp5", optional=False)
+        ObjectRef("default", "kube-root-ca.crt", "kube-root-ca-crt-default-cko4uwtfh33qrvp5", optional=False),
+        VARIABLES,
     }
     assert made.secrets == frozenset()
     assert made.claims == frozenset()
@@ -236,6 +240,7 @@ LEFT_OUT: list[dict[str, Any]] = [
     {"serviceAccountName": "admin"},
     {"automountServiceAccountToken": True},
     {"enableServiceLinks": True},
+    {"enableServiceLinks": None},
     {"ephemeralContainers": [{"name": "debug", "image": "x", "securityContext": {"privileged": True}}]},
     {"resourceClaims": []},
     {"schedulingGates": []},

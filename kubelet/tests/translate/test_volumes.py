@@ -6,7 +6,7 @@ import pytest
 from k3k_kubelet.translate import ObjectRef, Refused, TokenProjection
 from k3k_kubelet.translate import pod as pods
 
-from kubelet.tests.translate.builders import KUBERNETES, allowing, host_spec, pod, to_host
+from kubelet.tests.translate.builders import LINKS, allowing, host_spec, pod, to_host
 
 CFG = "cfg-default-jgmwfpaqit6gxqcy"
 SEC = "sec-default-p4fgk6ddocnam6wf"
@@ -165,7 +165,7 @@ ENVIRONMENT: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 )
 def test_an_environment_variable(entry: dict[str, Any], on_host: dict[str, Any]) -> None:
     env = host_spec(pod(container={"env": [{"name": "A", **entry}]}))["containers"][0]["env"]
-    assert env == [*KUBERNETES, {"name": "A", **on_host}]
+    assert env == [{"name": "A", **on_host}]
 
 
 FIELD_PATHS = [
@@ -217,43 +217,7 @@ def test_another_field_of_the_downward_api_is_refused(path: str) -> None:
     assert caught.value.path == "spec.containers[0].env[0].valueFrom.fieldRef.fieldPath"
 
 
-@pytest.mark.parametrize(
-    ("links", "own", "names"),
-    [
-        (None, [], ["DB_SERVICE_HOST", *[each["name"] for each in KUBERNETES]]),
-        (True, [], ["DB_SERVICE_HOST", *[each["name"] for each in KUBERNETES]]),
-        (False, [], [each["name"] for each in KUBERNETES]),
-        (
-            True,
-            ["KUBERNETES_SERVICE_HOST", "DB_SERVICE_HOST"],
-            [*[each["name"] for each in KUBERNETES[1:]], "KUBERNETES_SERVICE_HOST", "DB_SERVICE_HOST"],
-        ),
-    ],
-)
-def test_service_variables_come_first_and_give_way(
-    links: bool | None, own: list[str], names: list[str]
-) -> None:
-    env = [{"name": name, "value": "own"} for name in own]
-    made = to_host(pod({"enableServiceLinks": links}, {"env": env}), DB_SERVICE_HOST="10.43.0.9")
-    found = made.manifest["spec"]["containers"][0]["env"]
-    assert [each["name"] for each in found] == names
-    assert [each["value"] for each in found if each["name"] in own] == ["own"] * len(own)
-
-
-def test_service_variables_are_no_templates() -> None:
-    made = to_host(pod(), A="$(HOSTNAME)")
-    assert made.manifest["spec"]["containers"][0]["env"][0] == {"name": "A", "value": "$$(HOSTNAME)"}
-
-
-def test_an_ipv6_api_server() -> None:
-    from dataclasses import replace
-
-    from k3k_kubelet.translate.rules.environment import kubernetes_variables
-
-    from kubelet.tests.translate.builders import CLUSTER
-
-    found = kubernetes_variables(replace(CLUSTER, api_host="fd00::7"))
-    assert (found["KUBERNETES_SERVICE_HOST"], found["KUBERNETES_PORT"]) == ("fd00::7", "tcp://[fd00::7]:443")
+VARIABLES = ref(":service-links", LINKS["configMapRef"]["name"])
 
 
 def test_env_from() -> None:
@@ -263,16 +227,17 @@ def test_env_from() -> None:
     ]
     made = to_host(pod(container={"envFrom": sources}))
     assert made.manifest["spec"]["containers"][0]["envFrom"] == [
+        LINKS,
         {"prefix": "P_", "configMapRef": {"name": CFG, "optional": True}},
         {"secretRef": {"name": SEC}},
     ]
-    assert made.config_maps == {ref("cfg", CFG, optional=True)}
+    assert made.config_maps == {ref("cfg", CFG, optional=True), VARIABLES}
     assert made.secrets == {ref("sec", SEC)}
 
 
 def test_an_object_is_optional_only_if_every_use_of_it_is() -> None:
     sources = [{"configMapRef": {"name": "cfg", "optional": optional}} for optional in (True, False, True)]
-    assert to_host(pod(container={"envFrom": sources})).config_maps == {ref("cfg", CFG)}
+    assert to_host(pod(container={"envFrom": sources})).config_maps == {ref("cfg", CFG), VARIABLES}
 
 
 def test_secrets_for_pulling_images_hold_no_pod_back_and_empty_ones_vanish() -> None:
@@ -370,7 +335,9 @@ def test_references_are_those_of_the_translation() -> None:
     )
     found = pods.references(EVERYTHING)
     assert (
-        found.config_maps == {each.name for each in made.config_maps} == {"init", "cfg-a", "cfg-c", "cfg-env"}
+        found.config_maps
+        == {each.name for each in made.config_maps}
+        == {":service-links", "init", "cfg-a", "cfg-c", "cfg-env"}
     )
     assert (
         found.secrets
@@ -382,9 +349,9 @@ def test_references_are_those_of_the_translation() -> None:
 
 def test_references_of_a_pod_that_translation_refuses() -> None:
     volumes = [{"name": "a", "hostPath": {"path": "/"}}, {"name": "b", "configMap": {"name": "cfg"}}]
-    assert pods.references(pod({"volumes": volumes})).config_maps == {"cfg"}
+    assert pods.references(pod({"volumes": volumes})).config_maps == {":service-links", "cfg"}
 
 
 def test_ephemeral_containers_count_as_users_of_an_object() -> None:
     debug = {"name": "debug", "envFrom": [{"configMapRef": {"name": "cfg"}}]}
-    assert pods.references(pod({"ephemeralContainers": [debug]})).config_maps == {"cfg"}
+    assert pods.references(pod({"ephemeralContainers": [debug]})).config_maps == {":service-links", "cfg"}

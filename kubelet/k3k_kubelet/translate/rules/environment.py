@@ -6,7 +6,7 @@ from typing import Any
 
 from k3k_kubelet.translate import identity, names
 from k3k_kubelet.translate.context import Context
-from k3k_kubelet.translate.objects import Cluster, Object, Refused
+from k3k_kubelet.translate.objects import Object, Refused
 from k3k_kubelet.translate.schema import Finish
 
 SERVICE_ACCOUNT = f"{names.DOMAIN}/service-account"
@@ -46,37 +46,12 @@ def field_path(path: str, context: Context, where: str, parent: Mapping[str, Any
     return f"metadata.{kind}['{key}']"
 
 
-def kubernetes_variables(cluster: Cluster) -> dict[str, str]:
-    """Variables that lead a pod to its own API server, as those of the Service `default/kubernetes`."""
-    host, port = cluster.api_host, str(cluster.api_port)
-    url = f"tcp://{f'[{host}]' if ':' in host else host}:{port}"
-    return {
-        "KUBERNETES_SERVICE_HOST": host,
-        "KUBERNETES_SERVICE_PORT": port,
-        "KUBERNETES_SERVICE_PORT_HTTPS": port,
-        "KUBERNETES_PORT": url,
-        f"KUBERNETES_PORT_{port}_TCP": url,
-        f"KUBERNETES_PORT_{port}_TCP_PROTO": "tcp",
-        f"KUBERNETES_PORT_{port}_TCP_PORT": port,
-        f"KUBERNETES_PORT_{port}_TCP_ADDR": host,
-    }
-
-
 def container(finish_security: Finish) -> Finish:
-    """The last step of every kind of container: service variables first, then the container's own.
-
-    First, so that `$(NAME)` in the container's own variables finds them.
-    """
+    """The last step of every kind of container: the variables of Services, below all of its own."""
 
     def finish(copy: Object, context: Context, path: str, value: Mapping[str, Any]) -> Object:
-        own = copy.get("env", [])
-        own_names = {entry.get("name") for entry in own}
-        services = [
-            {"name": name, "value": text.replace("$", "$$")}
-            for name, text in context.service_env.items()
-            if name not in own_names
-        ]
-        copy["env"] = services + own
+        variables = {"configMapRef": {"name": context.use_variables()}}
+        copy["envFrom"] = [variables, *copy.get("envFrom", [])]
         return finish_security(copy, context, path, value)
 
     return finish

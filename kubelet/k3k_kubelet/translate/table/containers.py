@@ -79,8 +79,10 @@ RESOURCES = Struct(
 _CONTAINER_FIELDS = {
     "args": copied(STRINGS),
     "command": copied(STRINGS),
-    "env": translated(ListOf(ENV), "after the variables of the virtual Services"),
-    "envFrom": translated(ListOf(ENV_FROM), "references, see there"),
+    "env": translated(ListOf(ENV), "references, see there"),
+    "envFrom": translated(
+        ListOf(ENV_FROM), "after the variables of the virtual Services; references, see there"
+    ),
     "image": copied(STRING),
     "imagePullPolicy": by_policy(STRING, "Always if pods.alwaysPullImages"),
     "lifecycle": copied(

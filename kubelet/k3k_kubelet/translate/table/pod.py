@@ -49,7 +49,7 @@ POD_SPEC = Struct(
             STRING, "Default in place of ClusterFirst: the host's DNS is not the tenant's", pod.dns_policy
         ),
         "enableServiceLinks": translated(
-            BOOLEAN, "false: the virtual Services' variables are put into the containers", pod.never
+            BOOLEAN, "false: the virtual Services' variables come as the first source of envFrom", pod.never
         ),
         "ephemeralContainers": translated(
             ListOf(EPHEMERAL_CONTAINER), "added through the host's subresource once the pod is there"

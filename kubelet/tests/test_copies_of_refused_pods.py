@@ -1,0 +1,161 @@
+"""Copies of ConfigMaps and Secrets are for pods that run: others leave nothing on the host."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from k3k_kubelet.api import CONFIG_MAPS, PODS, SECRETS, Resource
+from k3k_kubelet.translate import services
+
+from kubelet.tests.clusters import NAMESPACE, Clusters, decoded
+from kubelet.tests.waiting import eventually, never
+from kubelet.tests.world import World, condition, in_world
+
+pytestmark = pytest.mark.xdist_group("kubelet-clusters")  # two clusters per worker that runs any of them
+
+QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota")
+POLICIES = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "validatingadmissionpolicies",
+    "ValidatingAdmissionPolicy",
+    namespaced=False,
+)
+BINDINGS = Resource(
+    POLICIES.group,
+    "v1",
+    "validatingadmissionpolicybindings",
+    "ValidatingAdmissionPolicyBinding",
+    namespaced=False,
+)
+
+
+def user_of(secret: str) -> dict[str, Any]:
+    return {
+        "container": {"envFrom": [{"secretRef": {"name": secret}}]},
+        "automountServiceAccountToken": True,
+    }
+
+
+@asynccontextmanager
+async def no_more_pods(world: World) -> AsyncIterator[None]:
+    """A quota on the host that is full."""
+    spec = {"hard": {"pods": "0"}}
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "full"}, "spec": spec}
+    await world.host.create(QUOTAS, NAMESPACE, quota)
+    try:
+
+        async def counts() -> bool:
+            found = await world.host.get(QUOTAS, NAMESPACE, "full")
+            return "pods" in (found.get("status", {}).get("hard") or {})
+
+        await eventually(counts)
+        yield
+    finally:
+        await world.host.delete(QUOTAS, NAMESPACE, "full")
+
+
+def test_a_pod_that_the_hosts_quota_refuses_leaves_no_copies_until_there_is_room(clusters: Clusters) -> None:
+    async def test(world: World) -> None:
+        names = [f"s-{n}" for n in range(4)]
+        for name in names:
+            await world.create(SECRETS, name, stringData={"a": "1"})
+
+        async def nothing_left() -> bool:
+            copies = [await world.host_get(SECRETS, name) for name in names]
+            tokens = [secret for name in names for secret in await world.token_secrets(name)]
+            return not any(copies) and not tokens and not await world.host_get(CONFIG_MAPS, services.LINKS)
+
+        async with no_more_pods(world):
+            for name in names:
+                await world.pod(name, **user_of(name))
+            for name in names:
+                event = await world.event(name, "HostPodFailedCreate")
+                assert "exceeded quota" in event["message"]
+            await eventually(nothing_left)
+            await world.virtual.patch(SECRETS, world.namespace, names[0], {"stringData": {"a": "2"}})
+            await never(lambda: _negated(nothing_left), 1.0)
+        for name in names:
+            await world.host_pod(name)
+            copy = await world.host_get(SECRETS, name)
+            assert copy is not None
+            assert await world.token_secrets(name)
+        changed = await world.host_get(SECRETS, names[0])
+        assert changed is not None
+        assert decoded(changed["data"]) == {"a": "2"}
+        pod = await world.schedule(names[0], "node-a")
+        assert condition(pod, "PodScheduled")["status"] == "True"
+
+    in_world(clusters, test)
+
+
+async def _negated(check: Any) -> bool:
+    return not await check()
+
+
+def test_what_a_refused_pod_refers_to_is_not_copied_when_it_changes(clusters: Clusters) -> None:
+    async def test(world: World) -> None:
+        await world.create(SECRETS, "hoard", stringData={"a": "1"})
+        await world.pod("refused", hostNetwork=True, **user_of("hoard"))
+        await world.event("refused", "HostPodRefused")
+        await world.virtual.patch(SECRETS, world.namespace, "hoard", {"stringData": {"a": "2"}})
+        await never(lambda: world.host_get(SECRETS, "hoard"), 1.0)
+        assert await world.token_secrets("refused") == []
+
+    in_world(clusters, test)
+
+
+def test_a_copy_that_the_host_does_not_let_change_is_told_to_its_users(clusters: Clusters) -> None:
+    async def test(world: World) -> None:
+        await world.create(CONFIG_MAPS, "settings", data={"a": "1"})
+        await world.pod("user", container={"envFrom": [{"configMapRef": {"name": "settings"}}]})
+        await world.host_pod("user")
+        name = f"frozen-{world.namespace}"
+        await _freeze(world, name, world.host_name("settings"))
+        try:
+
+            async def refused() -> dict[str, Any] | None:
+                change = {"data": {"a": "2"}}
+                try:
+                    await world.host.patch(CONFIG_MAPS, NAMESPACE, world.host_name("settings"), change)
+                except Exception as error:  # the policy holds from a moment after its creation
+                    return {"said": str(error)}
+                return None
+
+            await eventually(refused)
+            await world.virtual.patch(CONFIG_MAPS, world.namespace, "settings", {"data": {"a": "3"}})
+            event = await world.event("user", "HostCopyNotUpdated")
+            assert event["message"].startswith(
+                'ConfigMap settings is not brought up to date on the host: configmaps "settings" is forbidden'
+            )
+            assert "frozen here" in event["message"]
+        finally:
+            await world.host.delete(BINDINGS, None, name)
+            await world.host.delete(POLICIES, None, name)
+        await world.until_host(CONFIG_MAPS, "settings", lambda copy: copy["data"] == {"a": "3"})
+        await world.virtual.delete(PODS, world.namespace, "user", grace_period=0)
+
+    in_world(clusters, test)
+
+
+async def _freeze(world: World, name: str, config_map: str) -> None:
+    """Has the host refuse every change of one ConfigMap."""
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["configmaps"]}
+    spec = {
+        "matchConstraints": {"resourceRules": [rule]},
+        "matchConditions": [{"name": "it", "expression": f"object.metadata.name == '{config_map}'"}],
+        "validations": [{"expression": "false", "message": "frozen here"}],
+    }
+    binding = {"policyName": name, "validationActions": ["Deny"]}
+    for resource, body in ((POLICIES, spec), (BINDINGS, binding)):
+        metadata = {"name": name}
+        whole = {
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+            "metadata": metadata,
+            "spec": body,
+        }
+        await world.host.create(resource, None, whole)
