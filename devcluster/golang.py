@@ -64,9 +64,9 @@ class Module:
         return config.cache() / "bin" / f"{self.name}-{self.digest}"
 
 
-def _kubernetes_version() -> dict[str, str]:
-    major, minor, _ = config.KUBERNETES.removeprefix("v").split(".")
-    values = {"gitVersion": config.KUBERNETES, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
+def _kubernetes_version(version: str = config.KUBERNETES) -> dict[str, str]:
+    major, minor, _ = version.removeprefix("v").split(".")
+    values = {"gitVersion": version, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
     packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
     return {f"{package}.{name}": value for package in packages for name, value in values.items()}
 
@@ -106,6 +106,17 @@ METRICS_SERVER = Module(
     ("tool",),
     {"k8s.io/client-go/pkg/version.gitVersion": "v0.9.0"},
 )
+CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager")
+
+
+def _skewed(version: str) -> Module:
+    minor = version.rpartition(".")[0]
+    links = dict.fromkeys(CONTROL_PLANE, minor)
+    return Module(f"skew-{minor}", HERE / "skew" / minor, (".",), _kubernetes_version(version), links)
+
+
+SKEWED = {version: _skewed(version) for version in ("v1.33.13",)}
+"""Control planes of other minors than the nodes', by version: for virtual clusters that are not the host's age."""
 
 
 def toolchain(progress: Progress) -> Path:
