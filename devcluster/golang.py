@@ -116,7 +116,7 @@ def _skewed(version: str) -> Module:
 
 
 SKEWED = {version: _skewed(version) for version in ("v1.33.13",)}
-"""Control planes of other minors than the nodes', by version: for virtual clusters that are not the host's age."""
+"""Control planes of other minors than the nodes' own, by version: for virtual clusters older or newer."""
 
 
 def toolchain(progress: Progress) -> Path:

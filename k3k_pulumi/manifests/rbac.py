@@ -29,6 +29,7 @@ def roles(spec: VirtualClusterSpec) -> list[Manifest]:
         _rule(["configmaps"], [*_KEPT, "update"]),
         _rule(["secrets"], [*_KEPT, "update", "patch"]),
         _rule(["pods/status"], ["patch"]),
+        _rule(["pods/ephemeralcontainers", "pods/resize"], ["patch"]),
         _rule(["pods/log"], ["get"]),
         # Which of the two verbs is asked for depends on how the client upgrades: WebSocket or SPDY.
         _rule(["pods/exec", "pods/attach", "pods/portforward"], ["get", "create"]),

@@ -6,17 +6,20 @@ The host has no nodes: the tests are its scheduler and kubelets. What nodes do w
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from kubelet.tests.controlplane import ADDRESS, ControlPlane, free_ports
 
+_numbers = itertools.count()
 CLUSTER, NAMESPACE, CONTROL_PLANE = "vc", "tenant", "tenant-vc-control-plane"
 
 _RULES_NAMESPACE = [
@@ -26,6 +29,7 @@ _RULES_NAMESPACE = [
         "verbs": ["get", "list", "watch", "create", "patch", "delete"],
     },
     {"apiGroups": [""], "resources": ["pods/status"], "verbs": ["patch"]},
+    {"apiGroups": [""], "resources": ["pods/ephemeralcontainers", "pods/resize"], "verbs": ["patch"]},
     {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
     {
         "apiGroups": [""],
@@ -90,9 +94,10 @@ class Clusters:
 
     Args:
         directory: An empty folder.
+        virtual_flags: Further flags of the virtual kube-apiserver.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, virtual_flags: Sequence[str] = ()) -> None:
         self.directory = directory
         (directory / "host").mkdir()
         (directory / "virtual").mkdir()
@@ -100,9 +105,12 @@ class Clusters:
         host = ("*", "-persistentvolume-attach-detach-controller", "-pod-garbage-collector-controller")
         self.host = ControlPlane(directory / "host", controllers=host)
         virtual = ("*", "-persistentvolume-attach-detach-controller")
-        self.virtual = ControlPlane(directory / "virtual", controllers=virtual)
+        self.virtual = ControlPlane(
+            directory / "virtual", controllers=virtual, api_server_flags=virtual_flags
+        )
         self.health_port = free_ports(1)[0]
-        self.first_port = 12000 + os.getpid() % 400 * 50
+        # No two of one process or of neighbouring ones share a range.
+        self.first_port = 12000 + (os.getpid() % 200 * 2 + next(_numbers) % 2) * 50
         self.kubelet: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

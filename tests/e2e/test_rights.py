@@ -14,11 +14,16 @@ from tests.e2e.support.clusters import View
 KUBELET_MAY = [
     "create pods in workloads",
     "get pods/log in workloads",
+    "patch pods/ephemeralcontainers in workloads",
+    "patch pods/resize in workloads",
     "create pods/exec in workloads",
     "create secrets in workloads",
     "list events in workloads",
 ]
 KUBELET_MAY_NOT = [
+    "update pods/ephemeralcontainers in workloads",
+    "update pods/resize in workloads",
+    "patch pods/resize in control-plane",
     "create serviceaccounts/token in workloads",
     "create rolebindings.rbac.authorization.k8s.io in workloads",
     "update roles.rbac.authorization.k8s.io in workloads",

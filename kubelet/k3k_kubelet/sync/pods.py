@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 
-from k3k_kubelet.api import PODS, ConflictError, ForbiddenError, InvalidError, NotFoundError, PatchType
+from k3k_kubelet.api import PODS, ConflictError, NotFoundError, PatchType
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.cache import Change, Entry, WorkQueue
 from k3k_kubelet.cache.store import Key
@@ -20,9 +20,10 @@ from k3k_kubelet.sync.shared import EXPECTED, HOST_POD_UID, Shared
 from k3k_kubelet.sync.status import StatusWriter, lost
 from k3k_kubelet.sync.stores import is_terminal, node_of, wants_copy
 from k3k_kubelet.sync.tokens import TokenController
-from k3k_kubelet.translate import Refused, identity
-from k3k_kubelet.translate import pod as translate_pod
+from k3k_kubelet.sync.updates import Updates
+from k3k_kubelet.translate import identity
 from k3k_kubelet.translate import status as translate_status
+from k3k_kubelet.translate.status import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class PodController:
         self._nodes = nodes
         self._tokens = tokens
         self._status = StatusWriter(shared)
+        self._updates = Updates(shared, configs)
         self._creation = Creation(shared, configs, tokens, self._status)
         self._gone: dict[str, Object] = {}
         """uid of a virtual pod -> last state of its copy, which the host has deleted."""
@@ -110,7 +112,9 @@ class PodController:
         metadata = pod["metadata"]
         if metadata.get("deletionTimestamp"):
             await self._pass_deletion_down(pod, host)
-            await self._status.mirror(pod, host)
+            # The deletion is the last change of a spec's generation.
+            deleted = Outcome(complete="deletionTimestamp" in host["metadata"])
+            await self._status.mirror(pod, host, deleted)
             return None
         if is_terminal(pod):
             if not is_terminal(host):  # evicted or given up inside: as a kubelet, stop it
@@ -128,11 +132,12 @@ class PodController:
             return None
         if host_node:  # a tenant binds to what he likes, `../x` too: only the host's own word makes a Node
             await self._nodes.ensure(host_node)
-        await self._status.mirror(pod, host)
+        changes = self._updates.find(pod, host)
+        await self._status.mirror(pod, host, self._updates.outcome(pod, changes))
         await self._write_gates(pod, host)
         if not metadata.get("annotations", {}).get(HOST_POD_UID) and host_node:
             await self._mark(pod, host)
-        await self._update(pod, host)
+        await self._updates.apply(pod, host, changes)
         return None
 
     async def _bind(self, pod: Object, host: Object) -> float | None:
@@ -168,26 +173,6 @@ class PodController:
         change = {"metadata": {"uid": pod["metadata"]["uid"]}}
         change["metadata"]["annotations"] = {HOST_POD_UID: host["metadata"]["uid"]}
         await self._shared.virtual.patch(PODS, pod["metadata"]["namespace"], pod["metadata"]["name"], change)
-
-    async def _update(self, pod: Object, host: Object) -> None:
-        try:
-            change = translate_pod.update(pod, host, self._shared.cluster, self._shared.policy.current)
-        except Refused as refused:
-            self._shared.events.emit(pod, "Warning", "HostPodNotUpdated", str(refused))
-            return
-        if change is None:
-            return
-        metadata = host["metadata"]
-        try:
-            written = await self._shared.host.patch(
-                *(PODS, metadata["namespace"], metadata["name"], change), kind=PatchType.STRATEGIC
-            )
-        except (ForbiddenError, InvalidError) as error:
-            self._shared.events.emit(
-                pod, "Warning", "HostPodNotUpdated", self._shared.said_inside(pod, error)
-            )
-            raise
-        self._shared.stores.host_pods.observe(written)
 
     async def _write_gates(self, pod: Object, host: Object) -> None:
         change = translate_status.gates_to_host(pod, host)
@@ -283,6 +268,8 @@ class PodController:
     def _virtual_changed(self, change: Change) -> None:
         if change.new is None:
             self._gone.pop(change.entry.uid, None)
+            self._updates.forget(change.entry.uid)
+            self._status.forget(change.entry.uid)
         self.queue.add(change.entry.key)
 
     def _host_changed(self, change: Change) -> None:

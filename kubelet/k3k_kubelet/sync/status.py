@@ -9,6 +9,7 @@ from k3k_kubelet.api.client import Object
 from k3k_kubelet.events import timestamp
 from k3k_kubelet.sync.shared import Shared
 from k3k_kubelet.translate import status as translate_status
+from k3k_kubelet.translate.status import UNKNOWN, Outcome
 
 _SCHEDULED = "PodScheduled"
 _MAX_MESSAGE = 1024
@@ -23,15 +24,35 @@ class StatusWriter:
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
+        self._kept: dict[str, tuple[int, int]] = {}
+        """uid of a virtual pod whose API server did not keep all of a status -> that status, what it kept."""
 
-    async def mirror(self, pod: Object, host: Object) -> None:
-        """Gives the virtual pod the status of its copy."""
-        status = translate_status.to_virtual(host, pod)
-        if status is not None:
-            await self.write(pod, status)
+    def forget(self, uid: str) -> None:
+        """The virtual pod of that uid is gone."""
+        self._kept.pop(uid, None)
 
-    async def write(self, pod: Object, status: Object) -> None:
-        """Gives the virtual pod a status.
+    async def mirror(self, pod: Object, host: Object, outcome: Outcome = UNKNOWN) -> None:
+        """Gives the virtual pod the status of its copy.
+
+        An API server of an older version drops the fields that it does not know: the same status is not sent
+        again as long as the pod has what was left of it.
+        """
+        status = translate_status.to_virtual(host, pod, outcome)
+        uid = pod["metadata"]["uid"]
+        if status is None:
+            self._kept.pop(uid, None)
+            return
+        wanted = translate_status.digest(status)
+        if self._kept.get(uid) == (wanted, translate_status.digest(pod.get("status") or {})):
+            return
+        kept = translate_status.digest((await self.write(pod, status)).get("status") or {})
+        if kept == wanted:
+            self._kept.pop(uid, None)
+        else:
+            self._kept[uid] = (wanted, kept)
+
+    async def write(self, pod: Object, status: Object) -> Object:
+        """Gives the virtual pod a status; returns the pod as it is then.
 
         Raises:
             ApiError: Among others, when another pod has the name by now.
@@ -42,6 +63,7 @@ class StatusWriter:
             subresource="status",
         )
         self._shared.stores.virtual_pods.observe(written)
+        return written
 
     async def pending(self, pod: Object, reason: str, message: str) -> None:
         """Says why the pod has no copy: `kubectl get` shows the reason, `describe` the message."""

@@ -157,12 +157,13 @@ def _reduce_virtual_pod(pod: Object) -> None:
 
 
 def _reduce_host_pod(pod: Object) -> None:
-    """Of a host pod's spec only what `translate.pod.update` and the binding look at."""
+    """Of a host pod's spec only what `translate.update` and the binding look at."""
     spec = pod["spec"]
-    for kind in ("containers", "initContainers"):
+    kinds = ("containers", "initContainers", "ephemeralContainers")
+    for kind in kinds:
         if kind in spec:
             spec[kind] = [{"name": container["name"]} for container in spec[kind]]
-    kept = ("nodeName", "containers", "initContainers", "tolerations")
+    kept = ("nodeName", "tolerations", *kinds)
     pod["spec"] = {key: spec[key] for key in kept if key in spec}
 
 

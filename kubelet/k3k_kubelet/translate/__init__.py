@@ -3,7 +3,18 @@
 Objects are plain dicts; nothing here does I/O or changes what it is given.
 """
 
-from k3k_kubelet.translate import config, ephemeral, events, identity, names, pod, services, status, token
+from k3k_kubelet.translate import (
+    config,
+    ephemeral,
+    events,
+    identity,
+    names,
+    pod,
+    services,
+    status,
+    token,
+    update,
+)
 from k3k_kubelet.translate.identity import Identity
 from k3k_kubelet.translate.objects import (
     Cluster,
@@ -37,4 +48,5 @@ __all__ = [
     "services",
     "status",
     "token",
+    "update",
 ]

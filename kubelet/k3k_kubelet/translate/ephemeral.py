@@ -13,7 +13,8 @@ from k3k_kubelet.translate.table import EPHEMERAL_CONTAINER
 def to_host(pod: Mapping[str, Any], name: str, cluster: Cluster, policy: Policy) -> HostContainer:
     """One ephemeral container of a pod as the host's copy gets it.
 
-    Its env may read annotations of the host pod that only `pod.update` brings there: that goes first.
+    Its env may read annotations of the host pod that only the patch of `update.changes` brings: it goes
+    first.
 
     Args:
         pod: the pod as the virtual API server has it.

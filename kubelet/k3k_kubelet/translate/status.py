@@ -1,49 +1,32 @@
 """A pod's status: the host's up to the virtual cluster, conditions of readiness gates down to the host."""
 
+import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from k3k_kubelet.translate import identity
 from k3k_kubelet.translate.objects import Object
 from k3k_kubelet.translate.rewrite import Rewrite, rewriter
-
-_PLAIN = (
-    "allocatedResources",
-    "hostIP",
-    "hostIPs",
-    "phase",
-    "podIP",
-    "podIPs",
-    "reason",
-    "resize",
-    "resources",
-    "startTime",
+from k3k_kubelet.translate.table.status import (
+    CONTAINER_STATE,
+    CONTAINER_STATUS,
+    POD_CONDITION,
+    POD_STATUS,
+    VOLUME_MOUNT_STATUS,
 )
+
+_PLAIN = tuple(name for name, field in POD_STATUS.items() if field.rule == "host")
 _CONTAINERS = {
     "containerStatuses": "containers",
     "initContainerStatuses": "initContainers",
     "ephemeralContainerStatuses": "ephemeralContainers",
 }
 _OWNED = frozenset({*_PLAIN, *_CONTAINERS, "message", "conditions"})
-"""What the host decides. The rest of the virtual status stays: qosClass cannot be changed, observedGeneration
-of the host counts another object's generations, nominations and claims are the virtual cluster's own."""
+"""What the host decides; the rest of the virtual status stays as it is, what this version does not know
+included."""
 
-_CONTAINER_FIELDS = (
-    "allocatedResources",
-    "allocatedResourcesStatus",
-    "containerID",
-    "image",
-    "imageID",
-    "lastState",
-    "name",
-    "ready",
-    "resources",
-    "restartCount",
-    "started",
-    "state",
-    "stopSignal",
-    "user",
-)
+_CONTAINER_FIELDS = tuple(name for name in CONTAINER_STATUS if name != "volumeMounts")
 HOST_CONDITIONS = frozenset(
     {
         "AllContainersRestarting",
@@ -61,13 +44,42 @@ HOST_CONDITIONS = frozenset(
 DISRUPTION = "DisruptionTarget"
 """Condition type that both sides set: the host's wins, else the virtual cluster's stays."""
 
+RESIZE_PENDING = "PodResizePending"
+"""Condition type of a resize that has not begun; its reasons are Deferred and Infeasible."""
 
-def to_virtual(host_pod: Mapping[str, Any], virtual_pod: Mapping[str, Any]) -> Object | None:
+REFUSED = "EphemeralContainerRefused"
+"""Reason of an ephemeral container that the host does not get: of its event, and why it waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of the virtual pod's spec on the host.
+
+    Attributes:
+        complete: whether the copy has all of the spec, or the status says what it does not have. Only then
+            does the status stand for the virtual pod's generation.
+        refused: ephemeral container that the host does not get -> why.
+        resize: condition PodResizePending of a resize that the host's API server does not take.
+    """
+
+    complete: bool = False
+    refused: Mapping[str, str] = field(default_factory=dict)
+    resize: Object | None = None
+
+
+UNKNOWN = Outcome()
+"""For a status that says nothing of the spec: the generation that it stands for stays as it is."""
+
+
+def to_virtual(
+    host_pod: Mapping[str, Any], virtual_pod: Mapping[str, Any], outcome: Outcome = UNKNOWN
+) -> Object | None:
     """The virtual pod's status as its copy on the host has it.
 
     Args:
         host_pod: the copy.
         virtual_pod: the tenant's pod with its status so far.
+        outcome: what the copy has of the virtual pod's spec as it is now.
 
     Returns:
         The whole new status, or None if the virtual pod has it already.
@@ -84,12 +96,27 @@ def to_virtual(host_pod: Mapping[str, Any], virtual_pod: Mapping[str, Any]) -> O
     for key, kind in _CONTAINERS.items():
         own = {container["name"] for container in spec.get(kind) or ()}
         entries = [_container(each, volumes, rewrite) for each in found.get(key) or () if each["name"] in own]
+        if kind == "ephemeralContainers":
+            entries += _refused(spec.get(kind) or (), outcome.refused)
         if entries:
             status[key] = entries
-    conditions = _conditions(found.get("conditions") or (), current.get("conditions") or (), rewrite)
+    generations = _Generations(host_pod, virtual_pod, outcome.complete)
+    observed = generations.of_status()
+    if observed:
+        status["observedGeneration"] = observed
+    known = current.get("conditions") or ()
+    conditions = _conditions(found.get("conditions") or (), known, rewrite, generations)
+    if outcome.resize is not None:
+        conditions = [each for each in conditions if each["type"] != RESIZE_PENDING]
+        conditions.append(_since(outcome.resize, known))
     if conditions:
         status["conditions"] = conditions
     return None if _comparable(status) == _comparable(current) else status
+
+
+def digest(status: Mapping[str, Any]) -> int:
+    """A number that two statuses have in common if they say the same."""
+    return hash(json.dumps(_comparable(status), sort_keys=True))
 
 
 def patch(virtual_pod: Mapping[str, Any], status: Mapping[str, Any]) -> Object:
@@ -131,28 +158,104 @@ def _rewriter(host_pod: Mapping[str, Any], virtual_pod: Mapping[str, Any]) -> Re
     return rewriter(virtual_pod, owner.cluster if owner else "", metadata["namespace"], metadata["uid"])
 
 
+@dataclass(frozen=True, slots=True)
+class _Generations:
+    """The virtual generation that what the host says stands for.
+
+    Each API server counts the changes of its own pod's spec, and the copy changes more or less often than
+    the original. So numbers are not translated: the host's kubelet has seen the copy as it is now or it has
+    not, and the copy as it is now has all of the virtual spec or it has not. If both, that is the virtual
+    generation of now; if not, what was known before stays.
+    """
+
+    host_pod: Mapping[str, Any]
+    virtual_pod: Mapping[str, Any]
+    complete: bool
+
+    def of(self, observed: int) -> int | None:
+        """What `observed`, a generation of the host pod, stands for; None if that is not known (any more).
+
+        None also where the virtual API server counts no generations of pods (before 1.33).
+        """
+        wanted: int | None = self.virtual_pod["metadata"].get("generation")
+        seen = observed >= (self.host_pod["metadata"].get("generation") or 0)
+        return wanted if wanted and self.complete and seen else None
+
+    def of_status(self) -> int | None:
+        """What the host pod's status stands for.
+
+        A host whose kubelet does not tell (before 1.34) has begun with the pod and says no more: then what
+        the host's API server has taken counts, or clients inside that wait would do so for ever.
+        """
+        found = self.host_pod.get("status") or {}
+        observed = found.get("observedGeneration")
+        if not observed and found.get("startTime"):
+            observed = self.host_pod["metadata"].get("generation") or 1
+        return self.of(observed) if observed else None
+
+
 def _container(found: Mapping[str, Any], volumes: set[str], rewrite: Rewrite) -> Object:
     status = {key: found[key] for key in _CONTAINER_FIELDS if key in found}
-    mounts = [mount for mount in found.get("volumeMounts") or () if mount["name"] in volumes]
+    mounts = [
+        {key: mount[key] for key in VOLUME_MOUNT_STATUS if key in mount}
+        for mount in found.get("volumeMounts") or ()
+        if mount["name"] in volumes
+    ]
     if mounts:
         status["volumeMounts"] = mounts
     for key in ("state", "lastState"):
         if key in status:
-            status[key] = {kind: _state(state, rewrite) for kind, state in status[key].items()}
+            status[key] = {
+                kind: _state(status[key][kind], fields, rewrite)
+                for kind, fields in CONTAINER_STATE.items()
+                if kind in status[key]
+            }
     return status
 
 
-def _state(state: Mapping[str, Any], rewrite: Rewrite) -> Object:
-    return {**state, "message": rewrite(state["message"])} if state.get("message") else dict(state)
+def _state(state: Mapping[str, Any], fields: Iterable[str], rewrite: Rewrite) -> Object:
+    found = {key: state[key] for key in fields if key in state}
+    return found | {"message": rewrite(found["message"])} if found.get("message") else found
 
 
-def _conditions(found: Iterable[Object], current: Iterable[Object], rewrite: Rewrite) -> list[Object]:
-    """The host's conditions, then those that the virtual cluster has of its own."""
-    ours = [
-        _condition(each, rewrite)
-        for each in found
-        if each["type"] in HOST_CONDITIONS or each["type"] == DISRUPTION
+def _refused(containers: Iterable[Mapping[str, Any]], refused: Mapping[str, str]) -> list[Object]:
+    """Statuses of ephemeral containers that the host does not get: `kubectl debug` prints the message."""
+    return [
+        {
+            "name": each["name"],
+            "image": each.get("image", ""),
+            "imageID": "",
+            "lastState": {},
+            "ready": False,
+            "restartCount": 0,
+            "state": {"waiting": {"reason": REFUSED, "message": refused[each["name"]]}},
+        }
+        for each in containers
+        if each["name"] in refused
     ]
+
+
+def _since(condition: Object, current: Iterable[Object]) -> Object:
+    """A condition of ours, with the time since when it is so."""
+    known = _by_type(current).get(condition["type"], {})
+    same = known.get("status") == condition["status"] and known.get("reason") == condition["reason"]
+    return {**condition, "lastTransitionTime": known["lastTransitionTime"]} if same else condition
+
+
+def _conditions(
+    found: Iterable[Object], current: Iterable[Object], rewrite: Rewrite, generations: _Generations
+) -> list[Object]:
+    """The host's conditions, then those that the virtual cluster has of its own."""
+    before = _by_type(current)
+    ours = []
+    for each in found:
+        if each["type"] not in HOST_CONDITIONS and each["type"] != DISRUPTION:
+            continue
+        condition = _condition(each, rewrite)
+        told = each.get("observedGeneration")
+        observed = generations.of(told) if told else None
+        observed = observed or before.get(each["type"], {}).get("observedGeneration")
+        ours.append(condition | ({"observedGeneration": observed} if observed else {}))
     taken = HOST_CONDITIONS | {each["type"] for each in ours}
     return ours + [each for each in current if each["type"] not in taken]
 
@@ -164,7 +267,7 @@ def _condition(found: Mapping[str, Any], rewrite: Rewrite) -> Object:
     return condition
 
 
-_CONDITION_FIELDS = ("lastProbeTime", "lastTransitionTime", "message", "reason", "status", "type")
+_CONDITION_FIELDS = tuple(name for name in POD_CONDITION if name != "observedGeneration")
 
 
 def _comparable(status: Mapping[str, Any]) -> Object:

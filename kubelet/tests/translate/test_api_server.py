@@ -11,7 +11,7 @@ from k3k_kubelet.api import CONFIG_MAPS, PODS, SECRETS, SERVICE_ACCOUNTS, ApiCli
 from k3k_kubelet.api.errors import ForbiddenError, InvalidError
 from k3k_kubelet.api.resources import Resource
 from k3k_kubelet.translate import Refused, config, status, token
-from k3k_kubelet.translate import pod as pods
+from k3k_kubelet.translate import update as updates
 
 from kubelet.tests.controlplane import ControlPlane
 from kubelet.tests.translate import (
@@ -160,11 +160,11 @@ def test_changes_reach_a_real_host_pod(host: ControlPlane) -> None:
             made = await client.create(PODS, CLUSTER.namespace, to_host(before).manifest)
             new = copy.deepcopy(before)
             change(new)
-            patch = pods.update(new, made, CLUSTER, BASELINE)
+            patch = updates.changes(new, made, CLUSTER, BASELINE).patch
             assert patch
             path = (PODS, CLUSTER.namespace, made["metadata"]["name"])
             changed = await client.patch(*path, patch, kind=PatchType.STRATEGIC)
-            assert pods.update(new, changed, CLUSTER, BASELINE) is None
+            assert updates.changes(new, changed, CLUSTER, BASELINE).patch is None
             expected = to_host(new).manifest
             assert changed["metadata"]["labels"] == expected["metadata"]["labels"]
             assert changed["metadata"]["annotations"] == expected["metadata"]["annotations"]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from k3k_kubelet.policy import Policy
 from k3k_kubelet.translate import HostContainer, ObjectRef, Refused, ephemeral
-from k3k_kubelet.translate import pod as pods
+from k3k_kubelet.translate import update as updates
 
 from kubelet.tests.translate.builders import BASELINE, CLUSTER, LINKS, allowing, pod
 
@@ -53,7 +53,7 @@ def test_the_downward_api_gives_virtual_values() -> None:
     path = "metadata.annotations['annotations.k3k-pulumi.io/note']"
     assert made.manifest["env"][-1] == {"name": "A", "valueFrom": {"fieldRef": {"fieldPath": path}}}
     host_pod = {"metadata": {"uid": "host-uid", "annotations": {}}, "spec": {}}
-    change = pods.update(virtual, host_pod, CLUSTER, BASELINE)
+    change = updates.changes(virtual, host_pod, CLUSTER, BASELINE).patch
     assert change is not None
     assert change["metadata"]["annotations"]["annotations.k3k-pulumi.io/note"] == "one"
 

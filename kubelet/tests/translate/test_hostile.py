@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from k3k_kubelet.translate import References, Refused, names
 from k3k_kubelet.translate import pod as pods
+from k3k_kubelet.translate import update as updates
 from kubernetes import client
 
 from kubelet.tests.translate.builders import BASELINE, CLUSTER, on_host, pod, to_host
@@ -221,7 +222,7 @@ def test_a_pod_can_have_as_much_as_the_api_takes() -> None:
 )
 def test_a_later_change_of_labels_does_not_reach_ours(labels: dict[str, str]) -> None:
     host = on_host(pod())
-    patch = pods.update(pod(labels=labels), host, CLUSTER, BASELINE)
+    patch = updates.changes(pod(labels=labels), host, CLUSTER, BASELINE).patch
     assert patch is not None
     assert not patch["metadata"]["labels"].keys() & host["metadata"]["labels"].keys()
     assert all(".labels.k3k-pulumi.io/" in key for key in patch["metadata"]["labels"])

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from k3k_kubelet.translate import Refused
-from k3k_kubelet.translate.pod import MAX_ANNOTATIONS
+from k3k_kubelet.translate.metadata import MAX_ANNOTATIONS
 
 from kubelet.tests.translate.builders import allowing, pod, to_host
 

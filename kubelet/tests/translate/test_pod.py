@@ -108,7 +108,8 @@ ON_HOST = {
             "k3k-pulumi.io/name": "web",
             "k3k-pulumi.io/uid": "pod-uid",
             "k3k-pulumi.io/service-account": "builder",
-            "k3k-pulumi.io/applied": '{"images":{"main":"nginx:1"},"tolerations":[{"effect":"NoExecute",'
+            "k3k-pulumi.io/applied": '{"images":{"main":"nginx:1"},"resources":{"main":{"requests":'
+            '{"cpu":"10m"}}},"tolerations":[{"effect":"NoExecute",'
             '"key":"node.kubernetes.io/not-ready","operator":"Exists","tolerationSeconds":300}]}',
         },
         "ownerReferences": [OWNER],

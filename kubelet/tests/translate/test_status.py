@@ -264,3 +264,40 @@ def test_no_patch_where_the_host_knows_the_gates(
 @pytest.mark.parametrize("kind", sorted({*status.HOST_CONDITIONS, "DisruptionTarget"}))
 def test_a_gate_that_is_called_like_a_condition_of_the_host_sets_nothing_there(kind: str) -> None:
     assert gates([known(kind)], [], {"readinessGates": [{"conditionType": kind}]}) is None
+
+
+def test_an_ephemeral_container_that_the_host_does_not_get_waits_and_says_why() -> None:
+    virtual = pod({"ephemeralContainers": [{"name": "good", "image": "a"}, {"name": "bad", "image": "b"}]})
+    outcome = status.Outcome(complete=True, refused={"bad": "spec.ephemeralContainers[1]: no"})
+    host = running(ephemeralContainerStatuses=[container("good")])
+    found = status.to_virtual(host, virtual, outcome)
+    assert found is not None
+    good, bad = found["ephemeralContainerStatuses"]
+    assert good == container("good")
+    assert (bad["name"], bad["image"]) == ("bad", "b")
+    reason = {"reason": "EphemeralContainerRefused", "message": "spec.ephemeralContainers[1]: no"}
+    assert bad["state"] == {"waiting": reason}
+    assert status.to_virtual(host, {**virtual, "status": found}, outcome) is None
+
+
+def test_a_resize_that_the_host_does_not_take_is_pending_since_it_was_first_so() -> None:
+    pending = condition("PodResizePending", reason="Deferred", message="exceeded quota")
+    pending = {key: value for key, value in pending.items() if value is not None}
+    of_host = condition("PodResizePending", reason="Infeasible", message="an earlier one")
+    host = running(conditions=[condition("Ready"), of_host])
+    found = status.to_virtual(host, pod(), status.Outcome(complete=True, resize=pending))
+    assert found is not None
+    assert found["conditions"] == [known("Ready"), pending]
+    later = status.Outcome(complete=True, resize={**pending, "lastTransitionTime": LATER})
+    assert status.to_virtual(host, {**pod(), "status": found}, later) is None
+    # Another reason is another state.
+    other = status.Outcome(
+        complete=True, resize={**pending, "reason": "Infeasible", "lastTransitionTime": LATER}
+    )
+    changed = status.to_virtual(host, {**pod(), "status": found}, other)
+    assert changed is not None
+    assert changed["conditions"][1]["lastTransitionTime"] == LATER
+    # The host takes it: its own word counts again.
+    taken = status.to_virtual(running(), {**pod(), "status": found}, status.Outcome(complete=True))
+    assert taken is not None
+    assert "PodResizePending" not in {each["type"] for each in taken["conditions"]}

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from k3k_kubelet.policy import Policy
-from k3k_kubelet.translate import Refused
-from k3k_kubelet.translate import pod as pods
+from k3k_kubelet.translate import Refused, metadata
+from k3k_kubelet.translate import update as updates
 
 from kubelet.tests.translate.builders import BASELINE, CLUSTER, allowing, on_host, pod
 
@@ -29,10 +29,10 @@ def before() -> dict[str, Any]:
 def update(new: dict[str, Any], host: dict[str, Any], policy: Policy = BASELINE) -> dict[str, Any] | None:
     """The patch without APPLIED, with a look that neither object was changed."""
     frozen = copy.deepcopy((new, host))
-    patch = pods.update(new, host, CLUSTER, policy)
+    patch = updates.changes(new, host, CLUSTER, policy).patch
     assert (new, host) == frozen
     if patch:
-        patch["metadata"].get("annotations", {}).pop(pods.APPLIED, None)
+        patch["metadata"].get("annotations", {}).pop(updates.APPLIED, None)
     return patch
 
 
@@ -111,10 +111,10 @@ def test_a_change_is_passed_on(change: Change, patch: dict[str, Any]) -> None:
 def test_after_the_patch_there_is_no_other(change: Change) -> None:
     new, host = before(), on_host(before())
     change(new)
-    patch = pods.update(new, host, CLUSTER, BASELINE)
+    patch = updates.changes(new, host, CLUSTER, BASELINE).patch
     assert patch
     apply(host, patch)
-    assert pods.update(new, host, CLUSTER, BASELINE) is None
+    assert updates.changes(new, host, CLUSTER, BASELINE).patch is None
 
 
 def apply(host: dict[str, Any], patch: dict[str, Any]) -> None:
@@ -198,7 +198,7 @@ def test_what_somebody_changed_of_ours_on_the_host_is_put_right() -> None:
 @pytest.mark.parametrize("broken", ["not json", "[]", "1"])
 def test_an_unreadable_record_is_written_anew_from_everything(broken: str) -> None:
     host = on_host(before())
-    host["metadata"]["annotations"][pods.APPLIED] = broken
+    host["metadata"]["annotations"][updates.APPLIED] = broken
     assert update(before(), host) == {
         "metadata": {**TIED, "annotations": {}},
         "spec": {
@@ -230,7 +230,8 @@ def test_a_new_toleration_of_the_policy_reaches_running_pods() -> None:
 
 
 def test_the_record_holds_what_the_tenant_asked_for() -> None:
-    record = json.loads(on_host(before(), allowing(labels=["app"]))["metadata"]["annotations"][pods.APPLIED])
+    host = on_host(before(), allowing(labels=["app"]))
+    record = json.loads(host["metadata"]["annotations"][updates.APPLIED])
     assert record == {
         "images": {"init": "busybox:1", "main": "nginx:1"},
         "labels": ["app"],
@@ -240,6 +241,101 @@ def test_the_record_holds_what_the_tenant_asked_for() -> None:
 
 def test_annotations_that_no_longer_fit_are_refused() -> None:
     new = before()
-    new["metadata"]["annotations"]["note"] = "x" * pods.MAX_ANNOTATIONS
+    new["metadata"]["annotations"]["note"] = "x" * metadata.MAX_ANNOTATIONS
     with pytest.raises(Refused, match=r"^metadata\.annotations: "):
-        pods.update(new, on_host(before()), CLUSTER, BASELINE)
+        updates.changes(new, on_host(before()), CLUSTER, BASELINE)
+
+
+def sized(requests: dict[str, str] | None = None, limits: dict[str, str] | None = None) -> dict[str, Any]:
+    """`before` with resources of its container."""
+    given = {"requests": requests, "limits": limits}
+    made = before()
+    made["spec"]["containers"][0]["resources"] = {key: value for key, value in given.items() if value}
+    return made
+
+
+RESIZES: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any] | None]] = [
+    ("none", sized({"cpu": "1"}), sized({"cpu": "1"}), None),
+    (
+        "another amount, and no other",
+        sized({"cpu": "1", "memory": "1Gi"}, {"memory": "1Gi"}),
+        sized({"cpu": "2", "memory": "1Gi"}, {"memory": "1Gi"}),
+        {"requests": {"cpu": "2"}},
+    ),
+    ("one more", sized({"cpu": "1"}), sized({"cpu": "1"}, {"cpu": "2"}), {"limits": {"cpu": "2"}}),
+    (
+        "one less",
+        sized({"cpu": "1", "memory": "1Gi"}, {"cpu": "2"}),
+        sized({"cpu": "1"}),
+        {"limits": {"cpu": None}, "requests": {"memory": None}},
+    ),
+    ("what cannot be resized", sized({"example.com/gpu": "1"}), sized({"example.com/gpu": "2"}), None),
+]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "resources"), [case[1:] for case in RESIZES], ids=[case[0] for case in RESIZES]
+)
+def test_resources_are_resized_by_what_the_tenant_changed(
+    old: dict[str, Any], new: dict[str, Any], resources: dict[str, Any] | None
+) -> None:
+    host = on_host(old)
+    # The host's LimitRange has given the container what the tenant did not.
+    host["spec"]["containers"][0]["resources"] = {"limits": {"memory": "5Gi"}, "requests": {"cpu": "7"}}
+    found = updates.changes(new, host, CLUSTER, BASELINE)
+    assert found.patch is None
+    if resources is None:
+        assert (found.resize, found.resized, found.spec) == (None, None, False)
+        return
+    assert found.resize == {
+        "metadata": TIED,
+        "spec": {"containers": [{"name": "main", "resources": resources}]},
+    }
+    assert found.spec
+    assert found.resized is not None
+    apply(host, found.resized)
+    assert updates.changes(new, host, CLUSTER, BASELINE) == updates.Changes(None, (), None, None)
+
+
+def test_a_resize_of_the_whole_pod_and_of_a_sidecar() -> None:
+    old, new = before(), before()
+    for made, amount in ((old, "1"), (new, "2")):
+        made["spec"]["resources"] = {"limits": {"cpu": amount}}
+        made["spec"]["initContainers"][0]["resources"] = {"requests": {"cpu": amount}}
+    found = updates.changes(new, on_host(old), CLUSTER, BASELINE)
+    assert found.resize is not None
+    assert found.resize["spec"] == {
+        "resources": {"limits": {"cpu": "2"}},
+        "initContainers": [{"name": "init", "resources": {"requests": {"cpu": "2"}}}],
+    }
+
+
+def test_a_resize_is_on_record_only_once_the_host_has_taken_it() -> None:
+    host, new = on_host(sized({"cpu": "1"})), sized({"cpu": "2"})
+    new["spec"]["containers"][0]["image"] = "nginx:2"
+    found = updates.changes(new, host, CLUSTER, BASELINE)
+    assert found.patch is not None
+    apply(host, found.patch)
+    assert json.loads(host["metadata"]["annotations"][updates.APPLIED])["resources"] == {
+        "main": {"requests": {"cpu": "1"}}
+    }
+    again = updates.changes(new, host, CLUSTER, BASELINE)
+    assert (again.patch, again.resize) == (None, found.resize)
+
+
+def test_ephemeral_containers_are_those_that_the_host_pod_lacks() -> None:
+    new, host = before(), on_host(before())
+    new["spec"]["ephemeralContainers"] = [{"name": "one", "image": "x"}, {"name": "two", "image": "x"}]
+    host["spec"]["ephemeralContainers"] = [{"name": "two"}, {"name": "of-the-hosts-admin"}]
+    found = updates.changes(new, host, CLUSTER, BASELINE)
+    assert found == updates.Changes(None, ("one",), None, None)
+    assert found.spec
+
+
+@pytest.mark.parametrize(
+    ("change", "spec"), [(case[1], "spec" in case[2]) for case in CASES], ids=[case[0] for case in CASES]
+)
+def test_only_changes_of_the_spec_hold_its_generation_back(change: Change, spec: bool) -> None:
+    new = before()
+    change(new)
+    assert updates.changes(new, on_host(before()), CLUSTER, BASELINE).spec is spec

@@ -1,0 +1,194 @@
+"""Changes of a running pod, given to its copy on the host: the spec, ephemeral containers, resizes."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+import orjson
+
+from k3k_kubelet.api import CONFIG_MAPS, PODS, SECRETS, ApiError, NotFoundError, PatchType
+from k3k_kubelet.api.client import Object
+from k3k_kubelet.events import timestamp
+from k3k_kubelet.sync.config import ConfigController
+from k3k_kubelet.sync.shared import Shared
+from k3k_kubelet.sync.stores import Reference
+from k3k_kubelet.translate import Refused, ephemeral, update
+from k3k_kubelet.translate.status import REFUSED, RESIZE_PENDING, Outcome
+from k3k_kubelet.translate.update import Changes
+
+log = logging.getLogger(__name__)
+
+NOT_UPDATED = "HostPodNotUpdated"
+"""Reason of the event about a change that does not reach the host."""
+_FORBIDDEN, _CONFLICT, _TOO_MANY = 403, 409, 429
+
+
+@dataclass(slots=True)
+class _Answers:
+    """What the host's API server said no to, of one pod.
+
+    Attributes:
+        containers: ephemeral container -> its words.
+        resize: the resize, as JSON.
+        condition: what the virtual pod says of it.
+    """
+
+    containers: dict[str, str] = field(default_factory=dict)
+    resize: bytes = b""
+    condition: Object | None = None
+
+
+class Updates:
+    """Brings changes of virtual pods to their copies, and knows which the host does not take.
+
+    What the host refused is kept in memory alone: after a restart it is asked again.
+
+    Args:
+        shared: The two clusters.
+        configs: Makes copies of ConfigMaps and Secrets.
+    """
+
+    def __init__(self, shared: Shared, configs: ConfigController) -> None:
+        self._shared = shared
+        self._configs = configs
+        self._answers: dict[str, _Answers] = {}
+
+    def forget(self, uid: str) -> None:
+        """The virtual pod of that uid is gone."""
+        self._answers.pop(uid, None)
+
+    def find(self, pod: Object, host: Object) -> Changes | None:
+        """What the copy lacks; None, with an event, if that cannot be said."""
+        try:
+            return update.changes(pod, host, self._shared.cluster, self._shared.policy.current)
+        except Refused as refused:
+            self._shared.events.emit(pod, "Warning", NOT_UPDATED, str(refused))
+            return None
+
+    def outcome(self, pod: Object, changes: Changes | None) -> Outcome:
+        """What the virtual pod's status has to say of the changes that its copy lacks."""
+        if changes is None:
+            return Outcome()
+        if not changes.spec:
+            self._answers.pop(pod["metadata"]["uid"], None)
+            return Outcome(complete=True)
+        answers = self._answers.get(pod["metadata"]["uid"], _Answers())
+        refused = {name: why for name in changes.containers if (why := self._refusal(pod, name, answers))}
+        resize = None
+        if changes.resize and answers.resize == orjson.dumps(changes.resize):
+            resize = answers.condition
+        patched = changes.patch is None or "spec" not in changes.patch
+        answered = len(refused) == len(changes.containers) and (not changes.resize or resize is not None)
+        if resize is not None and pod["metadata"].get("generation"):
+            resize = {**resize, "observedGeneration": pod["metadata"]["generation"]}
+        return Outcome(patched and answered, refused, resize)
+
+    async def apply(self, pod: Object, host: Object, changes: Changes | None) -> None:
+        """Gives the copy what it lacks.
+
+        Raises:
+            ApiError: The host refused something or did not answer. All else has been tried.
+        """
+        if changes is None:
+            return
+        failures: list[ApiError] = []
+        if changes.patch is not None:
+            try:
+                await self._patch(host, changes.patch)
+            except ApiError as error:
+                failures.append(self._said(pod, error, NOT_UPDATED))
+        for name in changes.containers if not failures else ():  # they may read annotations of the patch
+            try:
+                await self._add_container(pod, host, name)
+            except Refused as refused:
+                self._shared.events.emit(pod, "Warning", REFUSED, str(refused))
+            except ApiError as error:
+                failures.append(self._said(pod, error, REFUSED))
+                if _is_refusal(error):
+                    self._of(pod).containers[name] = self._shared.said_inside(pod, error)
+        if changes.resize is not None:
+            try:
+                await self._resize(pod, host, changes)
+            except ApiError as error:
+                failures.append(self._said(pod, error, NOT_UPDATED))
+        if failures:
+            raise failures[0]
+
+    async def _add_container(self, pod: Object, host: Object, name: str) -> None:
+        """One at a time: an ephemeral container that the host refuses does not keep others away."""
+        wanted = ephemeral.to_host(pod, name, self._shared.cluster, self._shared.policy.current)
+        references = [Reference(CONFIG_MAPS.plural, ref.namespace, ref.name) for ref in wanted.config_maps]
+        references += [Reference(SECRETS.plural, ref.namespace, ref.name) for ref in wanted.secrets]
+        await self._configs.ensure(references)
+        patch = {
+            "metadata": {"uid": host["metadata"]["uid"]},
+            "spec": {"ephemeralContainers": [wanted.manifest]},
+        }
+        await self._patch(host, patch, "ephemeralcontainers")
+        for dropped in wanted.dropped:
+            self._shared.events.emit(pod, "Warning", "FieldDropped", str(dropped))
+        log.info(
+            "ephemeral container added", extra={"host_name": host["metadata"]["name"], "container": name}
+        )
+
+    async def _resize(self, pod: Object, host: Object, changes: Changes) -> None:
+        assert changes.resize is not None  # noqa: S101 - see the caller
+        assert changes.resized is not None  # noqa: S101 - comes with `resize`
+        try:
+            await self._patch(host, changes.resize, "resize")
+        except ApiError as error:
+            if _is_refusal(error):
+                self._not_resized(pod, changes.resize, error)
+            raise
+        await self._patch(host, changes.resized)
+        log.info("resized", extra={"host_name": host["metadata"]["name"]})
+
+    def _not_resized(self, pod: Object, resize: Object, error: ApiError) -> None:
+        """Notes a refusal down, as a kubelet does: Deferred if it may end by itself, as with a full quota."""
+        answers = self._of(pod)
+        answers.resize = orjson.dumps(resize)
+        answers.condition = {
+            "type": RESIZE_PENDING,
+            "status": "True",
+            "reason": "Deferred" if error.code == _FORBIDDEN else "Infeasible",
+            "message": self._shared.said_inside(pod, error),
+            "lastTransitionTime": timestamp(),
+        }
+
+    async def _patch(self, host: Object, change: Object, subresource: str = "") -> None:
+        metadata = host["metadata"]
+        written = await self._shared.host.patch(
+            *(PODS, metadata["namespace"], metadata["name"], change),
+            kind=PatchType.STRATEGIC,
+            subresource=subresource,
+        )
+        self._shared.stores.host_pods.observe(written)
+
+    def _refusal(self, pod: Object, name: str, answers: _Answers) -> str:
+        """Why the host does not get an ephemeral container, `""` if it may get it."""
+        try:
+            ephemeral.to_host(pod, name, self._shared.cluster, self._shared.policy.current)
+        except Refused as refused:
+            return str(refused)
+        return answers.containers.get(name, "")
+
+    def _said(self, pod: Object, error: ApiError, reason: str) -> ApiError:
+        """The error, told to the tenant if it is about his pod."""
+        if _is_refusal(error):
+            self._shared.events.emit(pod, "Warning", reason, self._shared.said_inside(pod, error))
+        return error
+
+    def _of(self, pod: Object) -> _Answers:
+        return self._answers.setdefault(pod["metadata"]["uid"], _Answers())
+
+
+def _is_refusal(error: ApiError) -> bool:
+    """Whether the host has decided against a change, and not just failed or been overtaken.
+
+    A 404 that names the pod says that it is gone; one that does not is of a host whose version does not have
+    the subresource.
+    """
+    if isinstance(error, NotFoundError) and error.details.get("name"):
+        return False
+    return 400 <= error.code < 500 and error.code not in (_CONFLICT, _TOO_MANY)

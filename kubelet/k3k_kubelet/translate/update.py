@@ -1,0 +1,220 @@
+"""Changes of a running pod that its copy on the host follows."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from k3k_kubelet.policy import Pods, Policy
+from k3k_kubelet.translate import metadata, names
+from k3k_kubelet.translate.context import Context
+from k3k_kubelet.translate.objects import Cluster, Object
+from k3k_kubelet.translate.rules import scheduling
+
+APPLIED = f"{names.DOMAIN}/applied"
+"""Annotation of the host pod: what we gave the host of the fields that may change later, as JSON.
+
+Changes are found against this and never against the live spec, which the host's admission may have changed.
+"""
+
+_RESIZABLE = ("cpu", "memory")
+"""The resources that Kubernetes changes in place."""
+
+_RECORDED_BY_RESIZE = ("resources", "podResources")
+"""Parts of the record that are written once the host has taken a resize."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What the host's copy of a pod lacks, in the order in which it is to be given.
+
+    Attributes:
+        patch: strategic merge patch of the host pod, tied to its uid; None if there is nothing for it. One
+            with tolerations is tied to the resourceVersion too, as it carries the host's own: on 409 read the
+            host pod again.
+        containers: names of the ephemeral containers that the host pod does not have, for
+            `pods/ephemeralcontainers`. They need what `patch` brings.
+        resize: strategic merge patch of `pods/resize`, None if the resources are as they were.
+        resized: strategic merge patch of the host pod that notes down `resize`, once the host has taken it.
+    """
+
+    patch: Object | None
+    containers: tuple[str, ...]
+    resize: Object | None
+    resized: Object | None
+
+    @property
+    def spec(self) -> bool:
+        """Whether anything of the spec is among them."""
+        return bool(self.containers or self.resize or (self.patch and "spec" in self.patch))
+
+
+def changes(pod: Mapping[str, Any], host_pod: Mapping[str, Any], cluster: Cluster, policy: Policy) -> Changes:
+    """The changes that the host's copy of a pod needs.
+
+    Raises:
+        Refused: the tenant's labels or annotations cannot be carried.
+    """
+    found = host_pod["metadata"]
+    last = _load((found.get("annotations") or {}).get(APPLIED))
+    context = Context(cluster, policy.pods, pod)
+    wanted = [dict(each) for each in pod["spec"].get("tolerations") or ()]
+    wanted = scheduling.with_enforced(
+        scheduling.tolerations(wanted, context, "spec.tolerations", {}), context
+    )
+    now = _applied(pod, wanted, policy.pods)
+    resize = _resize(last, now, host_pod["spec"])
+    without_resize = {key: value for key, value in now.items() if key not in _RECORDED_BY_RESIZE} | {
+        key: last[key] for key in _RECORDED_BY_RESIZE if key in last
+    }
+    uid = {"uid": found["uid"]}
+    present = {each["name"] for each in host_pod["spec"].get("ephemeralContainers") or ()}
+    containers = [each["name"] for each in pod["spec"].get("ephemeralContainers") or ()]
+    return Changes(
+        _patch(pod, host_pod, cluster, policy.pods, last, without_resize if resize else now),
+        tuple(name for name in containers if name not in present),
+        {"metadata": uid, "spec": resize} if resize else None,
+        {"metadata": {**uid, "annotations": {APPLIED: _dump(now)}}} if resize else None,
+    )
+
+
+def record(pod: Mapping[str, Any], tolerations: list[Object], policy: Pods) -> str:
+    """The annotation APPLIED of a new host pod that has these tolerations."""
+    return _dump(_applied(pod, tolerations, policy))
+
+
+def _patch(
+    pod: Mapping[str, Any],
+    host_pod: Mapping[str, Any],
+    cluster: Cluster,
+    policy: Pods,
+    last: Mapping[str, Any],
+    now: Object,
+) -> Object | None:
+    found = host_pod["metadata"]
+    spec = _spec_change(last, now, host_pod["spec"])
+    labels, annotations = metadata.of_copy(pod, cluster, policy)
+    annotations[APPLIED] = _dump(now)
+    metadata.check_size(annotations)
+    change: Object = {}
+    for kind, desired in (("labels", labels), ("annotations", annotations)):
+        difference = _difference(found.get(kind) or {}, desired, last.get(kind, ()))
+        if difference:
+            change[kind] = difference
+    if not change and not spec:
+        return None
+    change["uid"] = found["uid"]
+    if "tolerations" in spec:
+        change["resourceVersion"] = found["resourceVersion"]
+    return {"metadata": change, "spec": spec} if spec else {"metadata": change}
+
+
+def _applied(pod: Mapping[str, Any], tolerations: list[Object], policy: Pods) -> Object:
+    spec, own = pod["spec"], pod["metadata"]
+    applied = {
+        "activeDeadlineSeconds": spec.get("activeDeadlineSeconds"),
+        "annotations": metadata.verbatim(own.get("annotations") or {}, policy.annotations),
+        "images": {each["name"]: each.get("image", "") for each in _containers(spec)},
+        "labels": metadata.verbatim(own.get("labels") or {}, policy.labels),
+        "podResources": _resources(spec),
+        "resources": {each["name"]: found for each in _containers(spec) if (found := _resources(each))},
+        "tolerations": tolerations,
+    }
+    return {key: value for key, value in applied.items() if value}
+
+
+def _containers(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for kind in ("initContainers", "containers"):
+        yield from spec.get(kind) or ()
+
+
+def _resources(owner: Mapping[str, Any]) -> Object:
+    """What of a container's or pod's resources may change in place."""
+    found = owner.get("resources") or {}
+    chosen = {
+        kind: {name: found[kind][name] for name in _RESIZABLE if name in found[kind]}
+        for kind in ("limits", "requests")
+        if found.get(kind)
+    }
+    return {kind: amounts for kind, amounts in chosen.items() if amounts}
+
+
+def _resize(last: Mapping[str, Any], now: Mapping[str, Any], live: Mapping[str, Any]) -> Object:
+    """The patch of the host pod's resources, by what the tenant changed: the host may have set others."""
+    change: Object = {}
+    before, after = last.get("resources", {}), now.get("resources", {})
+    for kind in ("initContainers", "containers"):
+        entries = []
+        for each in live.get(kind) or ():
+            name = each["name"]
+            difference = _amounts(before.get(name, {}), after.get(name, {}))
+            if difference:
+                entries.append({"name": name, "resources": difference})
+        if entries:
+            change[kind] = entries
+    of_pod = _amounts(last.get("podResources", {}), now.get("podResources", {}))
+    return change | ({"resources": of_pod} if of_pod else {})
+
+
+def _amounts(last: Mapping[str, Any], now: Mapping[str, Any]) -> Object:
+    """The patch from some limits and requests to others."""
+    change: Object = {}
+    for kind in ("limits", "requests"):
+        before, after = last.get(kind, {}), now.get(kind, {})
+        difference = {name: amount for name, amount in after.items() if before.get(name) != amount}
+        difference |= dict.fromkeys(name for name in before if name not in after)
+        if difference:
+            change[kind] = difference
+    return change
+
+
+def _spec_change(last: Mapping[str, Any], now: Mapping[str, Any], live: Mapping[str, Any]) -> Object:
+    """The patch of the host pod's spec from what was applied last to what is to be applied now."""
+    change: Object = {}
+    before = last.get("images", {})
+    changed = {name: image for name, image in now.get("images", {}).items() if before.get(name) != image}
+    for kind in ("initContainers", "containers"):
+        entries = [
+            {"name": each["name"], "image": changed[each["name"]]}
+            for each in live.get(kind) or ()
+            if each["name"] in changed
+        ]
+        if entries:
+            change[kind] = entries
+    deadline = now.get("activeDeadlineSeconds")
+    if deadline is not None and deadline != last.get("activeDeadlineSeconds"):
+        change["activeDeadlineSeconds"] = deadline
+    present = list(live.get("tolerations") or ())
+    added = [each for each in now.get("tolerations", ()) if each not in last.get("tolerations", ())]
+    missing = [each for each in added if each not in present]
+    if missing:
+        replaced = [_unlimited(each) for each in missing]
+        change["tolerations"] = [each for each in present if _unlimited(each) not in replaced] + missing
+    return change
+
+
+def _unlimited(toleration: Mapping[str, Any]) -> Object:
+    """A toleration without its time, which alone may change."""
+    return {key: value for key, value in toleration.items() if key != "tolerationSeconds"}
+
+
+def _difference(
+    live: Mapping[str, str], wanted: Mapping[str, str], verbatim: Iterable[str]
+) -> dict[str, str | None]:
+    """The patch of a map: only keys of our domain and those we copied earlier are ever removed."""
+    change: dict[str, str | None] = {key: value for key, value in wanted.items() if live.get(key) != value}
+    ours = {key for key in live if names.is_reserved(key)} | set(verbatim)
+    change |= dict.fromkeys(key for key in ours if key in live and key not in wanted)
+    return change
+
+
+def _dump(value: Object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _load(text: str | None) -> Object:
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
