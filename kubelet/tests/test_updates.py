@@ -145,12 +145,13 @@ def test_an_ephemeral_container_that_the_host_refuses_says_why(clusters: Cluster
 
     async def test(world: World) -> None:
         clusters.set_policy(capabilities=["SYS_ADMIN"])
+        powers = {"securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}
         try:
-            await world.pod("debugged")
+            await world.pod("debugged", container=powers)  # has a copy once the policy is in force
             await world.running("debugged", "node-a")
             level = "pod-security.kubernetes.io/enforce"
             clusters.host.kubectl("label", "namespace", NAMESPACE, f"{level}=baseline")
-            bad = {"name": "bad", "image": "x", "securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}
+            bad = {"name": "bad", "image": "x", **powers}
             await change(world, "debugged", {"ephemeralContainers": [bad]}, "ephemeralcontainers")
             pod = await world.until("debugged", lambda pod: waiting(pod, "bad"))
             assert 'violates PodSecurity "baseline' in waiting(pod, "bad")["message"]
