@@ -34,6 +34,7 @@ def roles(spec: VirtualClusterSpec) -> list[Manifest]:
         # Which of the two verbs is asked for depends on how the client upgrades: WebSocket or SPDY.
         _rule(["pods/exec", "pods/attach", "pods/portforward"], ["get", "create"]),
         _rule(["events"], ["list", "watch"]),
+        _rule(["resourcequotas"], ["list", "watch"]),
     ]
     leases = "coordination.k8s.io"
     own = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 
@@ -14,27 +15,37 @@ class ConfigError(ValueError):
     """A configuration that cannot be used; the text names the file and the field."""
 
 
-class NodeCapacity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
-    """What a virtual Node claims to have.
+class NodeCapacity(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", omit_defaults=True
+):
+    """What a virtual Node claims to have, where the host's Nodes cannot be read.
 
     Nothing inside schedules by it: the host's scheduler places the pods, by what its nodes really have. The
-    figures are what `kubectl describe node` shows, and large, because to read the host's Nodes takes a
-    cluster-scoped right, which this kubelet does not have.
+    figures are what `kubectl describe node` shows. What is None comes from the ResourceQuotas of the workload
+    namespace, else from DEFAULTS.
     """
 
-    cpu: str = "64"
-    memory: str = "256Gi"
-    ephemeral_storage: str = "1Ti"
-    pods: str = "1000"
+    DEFAULTS: ClassVar[dict[str, str]] = {
+        "cpu": "64",
+        "memory": "256Gi",
+        "ephemeral-storage": "1Ti",
+        "pods": "1000",
+    }
+
+    cpu: str | None = None
+    memory: str | None = None
+    ephemeral_storage: str | None = None
+    pods: str | None = None
 
     def resources(self) -> dict[str, str]:
-        """As in Node.status.capacity."""
-        return {
+        """Those that are set, by their names in Node.status.capacity."""
+        found = {
             "cpu": self.cpu,
             "memory": self.memory,
             "ephemeral-storage": self.ephemeral_storage,
             "pods": self.pods,
         }
+        return {name: amount for name, amount in found.items() if amount is not None}
 
 
 class Paths(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,6 +78,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
         cluster_domain: DNS domain inside.
         version: The virtual cluster's Kubernetes version, such as `v1.34.4`.
         node_capacity: What virtual Nodes claim to have.
+        mirror_host_nodes: Whether all Nodes of the host appear inside, as they are there; takes the right to
+            read them.
+        unused_node_seconds: How long no pod must have named a Node before it goes.
         paths: Where files are.
         health_port: Port of /livez and /readyz.
         first_port: Port of the first Node's kubelet API. The NetworkPolicies open 10250-11249.
@@ -82,6 +96,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     cluster_domain: str
     version: str
     node_capacity: NodeCapacity = NodeCapacity()
+    mirror_host_nodes: bool = False
+    unused_node_seconds: float = 60.0
     paths: Paths = Paths()
     health_port: int = 8081
     first_port: int = 10250

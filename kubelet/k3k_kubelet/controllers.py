@@ -10,6 +10,7 @@ from k3k_kubelet.api import ApiClient
 from k3k_kubelet.leader import Leader
 from k3k_kubelet.node import NodeManager
 from k3k_kubelet.node.heartbeat import Heartbeats
+from k3k_kubelet.node.hosts import HostNodes
 from k3k_kubelet.sync.config import ConfigController
 from k3k_kubelet.sync.mirror import EventMirror
 from k3k_kubelet.sync.pods import PodController
@@ -45,6 +46,13 @@ class Controllers:
         self._shared = shared
         self._heartbeats = Heartbeats(heartbeats)
         stores = shared.stores
+        hosts = HostNodes(
+            shared.config,
+            lambda: shared.policy.current.pods,
+            pods=stores.host_pods,
+            nodes=stores.host_nodes,
+            quotas=stores.host_quotas,
+        )
         self._nodes = NodeManager(
             shared.config,
             shared.host,
@@ -53,6 +61,7 @@ class Controllers:
             stores.virtual_nodes,
             stores.virtual_pods,
             address,
+            hosts,
         )
         configs = ConfigController(shared)
         tokens = TokenController(shared)

@@ -41,7 +41,8 @@ _RULES_NAMESPACE = [
         "resources": ["configmaps", "secrets"],
         "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"],
     },
-    {"apiGroups": [""], "resources": ["events"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["list", "watch"]},
+    {"apiGroups": [""], "resources": ["resourcequotas"], "verbs": ["list", "watch"]},
 ]
 _RULES_CONTROL_PLANE = [
     {
@@ -61,12 +62,12 @@ _RULES_CONTROL_PLANE = [
 
 
 def _object(kind: str, name: str, namespace: str = "", **rest: Any) -> dict[str, Any]:
-    groups = {"Role": "rbac.authorization.k8s.io/v1", "RoleBinding": "rbac.authorization.k8s.io/v1"}
     metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
-    return {"apiVersion": groups.get(kind, "v1"), "kind": kind, "metadata": metadata, **rest}
+    version = "rbac.authorization.k8s.io/v1" if "Role" in kind else "v1"
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, **rest}
 
 
-def _host_objects() -> list[dict[str, Any]]:
+def _host_objects(*, mirror_host_nodes: bool) -> list[dict[str, Any]]:
     """What the library would have made on the host."""
     kubelet = f"{CLUSTER}-kubelet"
     subject = {"kind": "ServiceAccount", "name": kubelet, "namespace": CONTROL_PLANE}
@@ -76,6 +77,14 @@ def _host_objects() -> list[dict[str, Any]]:
         objects += [
             _object("Role", kubelet, namespace, rules=rules),
             _object("RoleBinding", kubelet, namespace, roleRef=reference, subjects=[subject]),
+        ]
+    if mirror_host_nodes:
+        name = f"k3k-pulumi:{CONTROL_PLANE}:{CLUSTER}"
+        rule = {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch"]}
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+        objects += [
+            _object("ClusterRole", name, rules=[rule]),
+            _object("ClusterRoleBinding", name, roleRef=reference, subjects=[subject]),
         ]
     anchor = _object("ConfigMap", f"{CLUSTER}-anchor", NAMESPACE)
     anchor["metadata"]["labels"] = {"k3k-pulumi.io/cluster": CLUSTER}
@@ -95,14 +104,24 @@ class Clusters:
     Args:
         directory: An empty folder.
         virtual_flags: Further flags of the virtual kube-apiserver.
+        mirror_host_nodes: Whether the kubelet may read the host's Nodes, and shows them.
     """
 
-    def __init__(self, directory: Path, virtual_flags: Sequence[str] = ()) -> None:
+    def __init__(
+        self, directory: Path, virtual_flags: Sequence[str] = (), *, mirror_host_nodes: bool = False
+    ) -> None:
         self.directory = directory
+        self.mirror_host_nodes = mirror_host_nodes
         (directory / "host").mkdir()
         (directory / "virtual").mkdir()
-        # Without nodes on the host, its pod GC would delete every pod that the tests have scheduled.
-        host = ("*", "-persistentvolume-attach-detach-controller", "-pod-garbage-collector-controller")
+        # Without nodes on the host, its pod GC would delete every pod that the tests have scheduled. Where
+        # tests make Nodes, they say what its node lifecycle controller would find.
+        host = (
+            "*",
+            "-persistentvolume-attach-detach-controller",
+            "-pod-garbage-collector-controller",
+            "-node-lifecycle-controller",
+        )
         self.host = ControlPlane(directory / "host", controllers=host)
         virtual = ("*", "-persistentvolume-attach-detach-controller")
         self.virtual = ControlPlane(
@@ -117,7 +136,9 @@ class Clusters:
         """Starts both control planes and makes what the kubelet needs; not the kubelet."""
         self.host.start()
         self.virtual.start()
-        self.host.kubectl("apply", "-f", "-", stdin=_json_list(_host_objects()))
+        self.host.kubectl(
+            "apply", "-f", "-", stdin=_json_list(_host_objects(mirror_host_nodes=self.mirror_host_nodes))
+        )
         self._write_files()
 
     def stop(self) -> None:
@@ -192,6 +213,8 @@ class Clusters:
             "paths": {name: str(folder) for name, folder in folders.items()},
             "healthPort": self.health_port,
             "firstPort": self.first_port,
+            "unusedNodeSeconds": 5,
+            "mirrorHostNodes": self.mirror_host_nodes,
         }
         (self.directory / "config.json").write_text(json.dumps(config))
 

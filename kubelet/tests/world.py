@@ -101,6 +101,13 @@ class World:
         await self.report(name, running_status())
         return await self.until(name, lambda pod: pod["status"]["phase"] == "Running")
 
+    async def given_up(self, name: str) -> None:
+        """Does what the host's node lifecycle controller does to the pods of a node that is silent.
+
+        That is MarkPodsNotReady in k8s.io/kubernetes/pkg/controller/util/node.
+        """
+        await self.report(name, {"conditions": [{"type": "Ready", "status": "False"}]})
+
     async def ended(self, name: str, phase: str = "Succeeded") -> None:
         """Does what a host kubelet does when all containers of a pod have ended."""
         code = 0 if phase == "Succeeded" else 1

@@ -115,6 +115,10 @@ class Store:
         """All values that some object has in the index of that name."""
         return set(self._by_value[self._positions[index]])
 
+    def values_of(self, index: str, entry: Entry) -> tuple[str, ...]:
+        """The values under which an object is found in the index of that name."""
+        return entry.values[self._positions[index]]
+
     def put(self, obj: Object) -> None:
         """Takes over an object that a list or watch brought, unless the store has a newer one."""
         entry = self._entry(obj)

@@ -6,16 +6,12 @@ import asyncio
 import logging
 import random
 
-from k3k_kubelet.api import LEASES, NODES, AlreadyExistsError, ApiClient, ApiError, NotFoundError, PatchType
-from k3k_kubelet.events import micro_timestamp
+from k3k_kubelet.api import LEASES, AlreadyExistsError, ApiClient, ApiError, NotFoundError
 from k3k_kubelet.node import manifest
 
 log = logging.getLogger(__name__)
 
 RENEW_SECONDS = 10.0
-STATUS_SECONDS = 300.0
-"""Heartbeat times in Node.status, as Kubernetes' kubelet writes them when nothing changes."""
-TIMEOUT = 8.0
 
 
 class Heartbeats:
@@ -28,14 +24,19 @@ class Heartbeats:
     def __init__(self, virtual: ApiClient) -> None:
         self._virtual = virtual
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._uids: dict[str, str] = {}
 
     def start(self, name: str, uid: str) -> None:
-        """Keeps a Node alive from now on."""
+        """Keeps a Node alive from now on; of one that is kept alive already, nothing changes."""
+        if self._uids.get(name) == uid:
+            return
         self.stop(name)
+        self._uids[name] = uid
         self._tasks[name] = asyncio.create_task(self._beat(name, uid), name=f"heartbeat {name}")
 
     def stop(self, name: str) -> None:
         """Stops that."""
+        self._uids.pop(name, None)
         task = self._tasks.pop(name, None)
         if task is not None:
             task.cancel()
@@ -48,14 +49,9 @@ class Heartbeats:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _beat(self, name: str, uid: str) -> None:
-        loop = asyncio.get_running_loop()
-        status_due = loop.time()  # what was written before a restart may be old
         while True:
             try:
                 await self._renew(name, uid)
-                if loop.time() >= status_due:
-                    await self._report(name)
-                    status_due = loop.time() + STATUS_SECONDS
                 pause = RENEW_SECONDS * random.uniform(0.9, 1.05)  # noqa: S311
             except ApiError as error:
                 log.warning("heartbeat failed", extra={"node": name, "error": str(error)})
@@ -63,23 +59,11 @@ class Heartbeats:
             await asyncio.sleep(pause)
 
     async def _renew(self, name: str, uid: str) -> None:
-        change = {"spec": {"renewTime": micro_timestamp(), "holderIdentity": name}}
+        lease = manifest.lease(name, uid)
         try:
-            await self._virtual.patch(LEASES, manifest.LEASE_NAMESPACE, name, change)
+            await self._virtual.patch(LEASES, manifest.LEASE_NAMESPACE, name, {"spec": lease["spec"]})
         except NotFoundError:
             try:
-                await self._virtual.create(LEASES, manifest.LEASE_NAMESPACE, manifest.lease(name, uid))
+                await self._virtual.create(LEASES, manifest.LEASE_NAMESPACE, lease)
             except AlreadyExistsError:
                 return
-
-    async def _report(self, name: str) -> None:
-        """Writes the conditions; those that stay as they are keep the time of their last transition."""
-        node = await self._virtual.get(NODES, None, name)
-        known = {each["type"]: each for each in node["status"].get("conditions") or ()}
-        conditions = manifest.conditions()
-        for condition in conditions:
-            before = known.get(condition["type"], {})
-            if before.get("status") == condition["status"] and before.get("lastTransitionTime"):
-                condition["lastTransitionTime"] = before["lastTransitionTime"]
-        change = {"status": {"conditions": conditions}}
-        await self._virtual.patch(NODES, None, name, change, kind=PatchType.STRATEGIC, subresource="status")

@@ -13,7 +13,7 @@ from k3k_kubelet.api import PODS, ConflictError, NotFoundError, PatchType
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.cache import Change, Entry, WorkQueue
 from k3k_kubelet.cache.store import Key
-from k3k_kubelet.node import NodeManager
+from k3k_kubelet.node import NodeManager, NodeTakenError, of_daemon_set
 from k3k_kubelet.sync.config import ConfigController
 from k3k_kubelet.sync.creation import Creation
 from k3k_kubelet.sync.shared import EXPECTED, HOST_POD_UID, Shared
@@ -78,9 +78,11 @@ class PodController:
         copy = self._shared.host_pod(*key)
         host = copy.object() if copy else None
         if host is not None and (virtual is None or _owner_uid(host) != virtual.uid):
-            # Deleted by force inside: the copy ends as fast as an orphan does on a kubelet.
-            slower = (host["metadata"].get("deletionGracePeriodSeconds") or 0) > SHORTEST_GRACE
-            await self._delete_host(host, SHORTEST_GRACE, again=slower)
+            # Deleted by force inside: the copy ends as fast as an orphan does on a kubelet. Where no kubelet
+            # is left to end it, the host forgets it as well: who deletes by force vouches for its end.
+            grace = SHORTEST_GRACE if self._nodes.answers(node_of(host)) else 0
+            slower = (host["metadata"].get("deletionGracePeriodSeconds") or 0) > grace
+            await self._delete_host(host, grace, again=slower)
             return None  # its end brings the next round
         if virtual is None:
             return None
@@ -130,7 +132,9 @@ class PodController:
             await self._status.mirror(pod, host)
             await self._pass_deletion_up(pod, host)
             return None
-        if host_node:  # a tenant binds to what he likes, `../x` too: only the host's own word makes a Node
+        # A tenant binds to what he likes, `../x` too: only the host's own word makes a Node. A DaemonSet's
+        # pod is there because the Node was: it neither keeps that nor makes it anew.
+        if host_node and not of_daemon_set(pod):
             await self._nodes.ensure(host_node)
         changes = self._updates.find(pod, host)
         await self._status.mirror(pod, host, self._updates.outcome(pod, changes))
@@ -158,13 +162,16 @@ class PodController:
             },
             "target": {"apiVersion": "v1", "kind": "Node", "name": node},
         }
-        async with self._nodes.in_use(node):
-            try:
+        try:
+            async with self._nodes.in_use(node):
                 await self._shared.virtual.create(
                     *(PODS, metadata["namespace"], binding), name=metadata["name"], subresource="binding"
                 )
-            except ConflictError:
-                return 1.0
+        except NodeTakenError as error:
+            self._shared.events.emit(pod, "Warning", "NodeNameTaken", error.message)
+            raise
+        except ConflictError:
+            return 1.0
         log.info("bound", extra={"pod": _name(pod), "node": node})
         return None
 

@@ -8,10 +8,21 @@ from functools import partial
 
 import msgspec
 
-from k3k_kubelet.api import CONFIG_MAPS, NODES, PODS, SECRETS, SERVICES, ApiClient, Resource
+from k3k_kubelet.api import (
+    CONFIG_MAPS,
+    NODES,
+    PODS,
+    RESOURCE_QUOTAS,
+    SECRETS,
+    SERVICES,
+    ApiClient,
+    Resource,
+)
 from k3k_kubelet.cache import Entry, Informer, Store
 from k3k_kubelet.cache.store import Key, Object
 from k3k_kubelet.config import Config
+from k3k_kubelet.node import health
+from k3k_kubelet.node.hosts import reduce_host_node, reduce_quota, reduce_virtual_node
 from k3k_kubelet.node.serving import ports
 from k3k_kubelet.translate import identity
 from k3k_kubelet.translate import pod as translate_pod
@@ -79,9 +90,10 @@ class Stores:
         self._cluster = cluster = config.cluster
         namespace = config.namespace
         self.virtual_pods = Store({"node": _nodes, "uses": _uses}, _reduce_virtual_pod)
-        self.virtual_nodes = Store({"port": partial(ports, config)}, _reduce_node)
+        self.virtual_nodes = Store({"port": partial(ports, config)}, reduce_virtual_node)
         self.virtual_services = Store({"namespace": _namespace}, _reduce_service)
-        self.host_pods = Store({"owner": self._owners}, _reduce_host_pod)
+        self.host_pods = Store({"owner": self._owners, health.INDEX: health.signs}, _reduce_host_pod)
+        self.host_nodes, self.host_quotas = Store(reduce=reduce_host_node), Store(reduce=reduce_quota)
         kinds = (CONFIG_MAPS, SECRETS)
         self.virtual_config = {kind.plural: Store(reduce=_reduce_to_version) for kind in kinds}
         self.host_config = {kind.plural: Store({"owner": self._owners}) for kind in kinds}
@@ -92,6 +104,10 @@ class Stores:
             Informer(virtual, SERVICES, self.virtual_services),
             Informer(host, PODS, self.host_pods, namespace=namespace, label_selector=selector),
         ]
+        if config.mirror_host_nodes:
+            self.informers.append(Informer(host, NODES, self.host_nodes))
+        else:
+            self.informers.append(Informer(host, RESOURCE_QUOTAS, self.host_quotas, namespace=namespace))
         for kind in kinds:
             source, copies = self.virtual_config[kind.plural], self.host_config[kind.plural]
             self.informers += [
@@ -113,11 +129,14 @@ class Stores:
         return all(informer.synced.is_set() for informer in self.informers)
 
     def owner(self, entry: Entry) -> Key | None:
-        """Namespace and name of the virtual object that a host object stands for; None if it is not ours."""
-        for values in entry.values:
-            for value in values:
-                namespace, _, name = value.partition("/")
-                return namespace, name
+        """Namespace and name of the virtual object that a host object stands for; None if it is not ours.
+
+        Args:
+            entry: One of a store of this class that has the index `owner` before all others.
+        """
+        for value in entry.values[0]:
+            namespace, _, name = value.partition("/")
+            return namespace, name
         return None
 
     def _owners(self, obj: Object) -> Iterable[str]:
@@ -165,14 +184,6 @@ def _reduce_host_pod(pod: Object) -> None:
             spec[kind] = [{"name": container["name"]} for container in spec[kind]]
     kept = ("nodeName", "tolerations", *kinds)
     pod["spec"] = {key: spec[key] for key in kept if key in spec}
-
-
-def _reduce_node(node: Object) -> None:
-    node.pop("spec", None)
-    status = node.get("status") or {}
-    node["status"] = {
-        key: status[key] for key in ("addresses", "daemonEndpoints", "nodeInfo") if key in status
-    }
 
 
 def _reduce_service(service: Object) -> None:

@@ -14,8 +14,19 @@ import pytest
 from k3k_kubelet.api import LEASES, NODES, PODS, SERVICE_ACCOUNTS, SERVICES, ApiClient, NotFoundError
 from k3k_kubelet.cache import Informer, Store
 from k3k_kubelet.config import Config, ConfigError, NodeCapacity, load
-from k3k_kubelet.node import NodeApis, NodeManager, heartbeat, manager, manifest, serving
+from k3k_kubelet.node import (
+    NodeApis,
+    NodeManager,
+    NodeTakenError,
+    facts,
+    health,
+    heartbeat,
+    manifest,
+    serving,
+)
 from k3k_kubelet.node.heartbeat import Heartbeats
+from k3k_kubelet.node.hosts import HostNodes
+from k3k_kubelet.policy import Pods
 from k3k_kubelet.translate import identity
 
 from kubelet.tests.controlplane import ControlPlane
@@ -41,7 +52,7 @@ class Listener:
 class Nodes:
     """A NodeManager and its stores; one real API server is host and virtual cluster at once."""
 
-    def __init__(self, client: ApiClient, namespace: str) -> None:
+    def __init__(self, client: ApiClient, namespace: str, **config: Any) -> None:
         self.client = client
         self.namespace = namespace
         self.config = Config(
@@ -55,12 +66,20 @@ class Nodes:
             cluster_domain="cluster.local",
             version="v1.34.4",
             node_capacity=NodeCapacity(cpu="3"),
+            **config,
         )
         self.nodes = Store({"port": partial(serving.ports, self.config)})
         self.pods = Store({"node": _node_of})
         self.listener = Listener()
         self.apis = NodeApis(self.nodes, self.listener)
         self.heartbeats = Heartbeats(client)
+        self.hosts = HostNodes(
+            self.config,
+            Pods,
+            pods=Store({health.INDEX: health.signs}),
+            nodes=Store(),
+            quotas=Store(),
+        )
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[NodeManager]:
@@ -80,6 +99,7 @@ class Nodes:
             self.nodes,
             self.pods,
             service["spec"]["clusterIP"],
+            self.hosts,
         )
         made.start()
         tasks += [asyncio.create_task(work) for work in (made.run(), self.apis.run())]
@@ -89,6 +109,11 @@ class Nodes:
             for task in tasks:
                 task.cancel()
             await self.heartbeats.close()
+
+    def made_before(self, name: str, address: str, port: int) -> dict[str, Any]:
+        """A Node as an earlier process of another address has made it."""
+        said = facts.on_use(name, {"cpu": "3"}, failed=False)
+        return manifest.node(name, port, address, self.config, said)
 
     async def pod(self, name: str, node: str, **metadata: Any) -> None:
         """A pod that is bound and that the host has begun with."""
@@ -116,7 +141,7 @@ def _node_of(pod: dict[str, Any]) -> list[str]:
     return [node] if node else []
 
 
-def with_nodes(plane: ControlPlane, test: Callable[[Nodes], Awaitable[None]]) -> None:
+def with_nodes(plane: ControlPlane, test: Callable[[Nodes], Awaitable[None]], **config: Any) -> None:
     async def run() -> None:
         client = plane.client()
         name = f"nodes-{next(_numbers)}"
@@ -126,7 +151,7 @@ def with_nodes(plane: ControlPlane, test: Callable[[Nodes], Awaitable[None]]) ->
         service["spec"] = {"ports": [{"name": "node-0", "port": 10250}]}
         await client.create(SERVICES, name, service)
         try:
-            await test(Nodes(client, name))
+            await test(Nodes(client, name, **config))
         finally:
             await client.close()
 
@@ -226,10 +251,7 @@ def test_many_at_once_get_different_ports_and_a_restart_keeps_them(control_plane
     with_nodes(control_plane, test)
 
 
-def test_a_node_goes_when_no_pod_names_it_any_more(
-    control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(manager, "UNUSED_SECONDS", 0.5)
+def test_a_node_goes_when_no_pod_names_it_any_more(control_plane: ControlPlane) -> None:
     owner = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "u", "controller": True}
 
     async def test(nodes: Nodes) -> None:
@@ -253,20 +275,17 @@ def test_a_node_goes_when_no_pod_names_it_any_more(
             await client.delete(PODS, nodes.namespace, "pod", grace_period=0)
             await eventually(lambda: absent(client, "used"))
 
-    with_nodes(control_plane, test)
+    with_nodes(control_plane, test, unused_node_seconds=0.5)
 
 
-def test_nodes_that_joined_by_themselves_are_left_alone(
-    control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(manager, "UNUSED_SECONDS", 0.1)
-
+def test_nodes_that_joined_by_themselves_are_left_alone(control_plane: ControlPlane) -> None:
     async def test(nodes: Nodes) -> None:
         foreign = await nodes.client.create(NODES, None, _object("v1", "Node", "joined"))
         async with nodes.running() as made:
             assert not made.is_ours_or_absent("joined")
             assert made.is_ours_or_absent("nobody")
-            await made.ensure("joined")
+            with pytest.raises(NodeTakenError):
+                await made.ensure("joined")
             made.add_all()
 
             async def changed() -> bool:
@@ -277,13 +296,13 @@ def test_nodes_that_joined_by_themselves_are_left_alone(
             assert nodes.listener.served == {}
         await nodes.client.delete(NODES, None, "joined")
 
-    with_nodes(control_plane, test)
+    with_nodes(control_plane, test, unused_node_seconds=0.1)
 
 
 def test_another_address_or_version_is_written_into_the_nodes_there_are(control_plane: ControlPlane) -> None:
     async def test(nodes: Nodes) -> None:
         label = {identity.CLUSTER: nodes.namespace}
-        old = manifest.node("old", 10260, "192.0.2.9", nodes.config)
+        old = nodes.made_before("old", "192.0.2.9", 10260)
         old["status"]["nodeInfo"]["kubeletVersion"] = "v1.33.0"
         made = await nodes.client.create(NODES, None, old)
         assert made["metadata"]["labels"].items() >= label.items()
@@ -342,7 +361,7 @@ def test_a_forged_port_is_not_taken_over(control_plane: ControlPlane, port: int)
 
     async def test(nodes: Nodes) -> None:
         for name in ("forged", "honest"):
-            await nodes.client.create(NODES, None, manifest.node(name, 10250, "192.0.2.9", nodes.config))
+            await nodes.client.create(NODES, None, nodes.made_before(name, "192.0.2.9", 10250))
         change = _leading_to("192.0.2.9", port)
         await nodes.client.patch(NODES, None, "forged", change, subresource="status")
         async with nodes.running() as made:
