@@ -48,6 +48,7 @@ POLICY = {
         "allowedTolerations": TOLERATIONS,
         "labels": ListOf(text),
         "annotations": ListOf(text),
+        "serviceAccounts": ListOf({"namespace": text, "name": text, "hostServiceAccount": text}),
         "alwaysPullImages": boolean,
     }
 }

@@ -113,6 +113,16 @@ class Toleration(Document, frozen=True):
         return manifest
 
 
+class ServiceAccount(Document, frozen=True):
+    """A ServiceAccount of the host that the pods of one inside run as."""
+
+    namespace: Annotated[Name, _about("Namespace of the ServiceAccount inside.")]
+    name: Annotated[Name, _about("Its name.")]
+    host_service_account: Annotated[
+        Name, _about("ServiceAccount in the workloads' namespace of the host, with what it may there.")
+    ]
+
+
 class Pods(Document, frozen=True):
     """What the tenant's pods may ask for."""
 
@@ -190,10 +200,24 @@ class Pods(Document, frozen=True):
         tuple[AllowedKey, ...],
         _about('Annotations that host pods have under their own keys; "example.com/" is a whole prefix.'),
     ] = ()
+    service_accounts: Annotated[
+        tuple[ServiceAccount, ...],
+        _about(
+            "ServiceAccounts inside whose pods run as one of the host's, for the identities of clouds. "
+            "Who may make pods with the one inside has what the one of the host may. No token is mounted, "
+            "but those that webhooks of the host add."
+        ),
+    ] = ()
     always_pull_images: Annotated[
         bool,
         _about("Images are pulled at each start, so that nobody runs one that only others may pull."),
     ] = False
+
+    def __post_init__(self) -> None:
+        mapped = [(each.namespace, each.name) for each in self.service_accounts]
+        twice = next((each for each in mapped if mapped.count(each) > 1), None)
+        if twice:
+            raise ValueError(f"`serviceAccounts` has {'/'.join(twice)} twice")
 
 
 class Policy(Document, frozen=True):

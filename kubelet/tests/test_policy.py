@@ -70,6 +70,7 @@ def test_the_defaults_are_baseline() -> None:
             "allowedTolerations": [],
             "labels": [],
             "annotations": [],
+            "serviceAccounts": [],
             "alwaysPullImages": False,
         },
     }
@@ -88,6 +89,7 @@ FULL = document(
     allowedTolerations=[{"operator": "Exists"}, {"key": "a", "value": "b"}],
     labels=["app", "example.com/"],
     annotations=["example.com/x"],
+    serviceAccounts=[{"namespace": "team", "name": "app", "hostServiceAccount": "s3-reader"}],
 )
 
 
@@ -145,7 +147,21 @@ BAD: list[tuple[Any, str]] = [
     (document(annotations=["labels.k3k-pulumi.io/"]), "$.pods.annotations[0]: Expected `str` matching regex"),
     (document(annotations=["*"]), "$.pods.annotations[0]: Expected `str` matching regex"),
     (document(annotations=[""]), "$.pods.annotations[0]: Expected `str` matching regex"),
+    (
+        document(serviceAccounts=[{"namespace": "a", "name": "b"}]),
+        "$.pods.serviceAccounts[0]: Object missing required field `hostServiceAccount`",
+    ),
+    (
+        document(serviceAccounts=[{"namespace": "*", "name": "b", "hostServiceAccount": "c"}]),
+        "$.pods.serviceAccounts[0].namespace: Expected `str` matching regex",
+    ),
 ]
+
+
+def test_an_account_is_mapped_once() -> None:
+    entry = {"namespace": "team", "name": "app", "hostServiceAccount": "a"}
+    with pytest.raises(PolicyError, match="serviceAccounts` has team/app twice"):
+        policy.load(json.dumps(document(serviceAccounts=[entry, {**entry, "hostServiceAccount": "b"}])))
 
 
 @pytest.mark.parametrize(("bad", "message"), BAD)

@@ -42,10 +42,11 @@ class Field:
     Attributes:
         rule: what becomes of the field.
         shape: how its value looks; None where it is not looked into (dropped, refused).
-        why: the reason, or what it is turned into; shown in the docs and, for refused fields, to the tenant.
+        why: the reason, or what it is turned into; shown in the docs and in events.
         apply: the function of a translated or policy field.
         allowed: for refused fields: what to do instead.
-        report: for dropped fields: whether the tenant is told.
+        usual: for dropped fields: values that every pod may have, which are no news; None if the tenant loses
+            nothing by any value.
     """
 
     rule: Rule
@@ -53,7 +54,7 @@ class Field:
     why: str = ""
     apply: Apply | None = None
     allowed: str = ""
-    report: bool = False
+    usual: tuple[Any, ...] | None = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ def _leave_out(field: Field, value: Any, context: Context, path: str) -> None:
         return
     if field.rule == "refused":
         raise Refused(path, field.why, field.allowed)
-    if field.report:
+    if field.usual is not None and value not in field.usual:
         context.drop(path, field.why)
 
 
@@ -167,7 +168,10 @@ STRING_MAP = MapOf(STRING)
 QUANTITIES = MapOf(QUANTITY)
 
 
-def copied(shape: Shape, why: str = "") -> Field:
+SAME = "it means the same on the host"
+
+
+def copied(shape: Shape, why: str = SAME) -> Field:
     """Given to the host as it is."""
     return Field("copied", shape, why)
 
@@ -182,9 +186,9 @@ def by_policy(shape: Shape, why: str, apply: Apply | None = None) -> Field:
     return Field("policy", shape, why, apply)
 
 
-def dropped(why: str, *, report: bool = False) -> Field:
-    """Left out of the host's copy."""
-    return Field("dropped", None, why, report=report)
+def dropped(why: str, *, usual: tuple[Any, ...] | None = ()) -> Field:
+    """Left out of the host's copy, with an event unless the value is a usual one or no loss."""
+    return Field("dropped", None, why, usual=usual)
 
 
 def refused(why: str, allowed: str = "leave it out") -> Field:

@@ -232,11 +232,9 @@ def test_a_copied_field(field: dict[str, Any]) -> None:
 
 
 LEFT_OUT: list[dict[str, Any]] = [
-    {"evictionResponders": [{"name": "example.com/slow", "priority": 1}]},
-    {"overhead": {"cpu": "1"}},
-    {"preemptionPolicy": "Never"},
+    {"preemptionPolicy": "PreemptLowerPriority"},
+    {"schedulerName": "default-scheduler"},
     {"priority": 2000001000},
-    {"schedulerName": "other"},
     {"serviceAccount": "admin"},
     {"serviceAccountName": "admin"},
     {"automountServiceAccountToken": True},
@@ -257,6 +255,22 @@ def test_a_field_that_changes_nothing_on_the_host(field: dict[str, Any]) -> None
     assert (made.manifest["spec"].pop("hostPID", False), made.dropped) == (False, ())
     for key in ("hostNetwork", "hostIPC"):
         assert made.manifest["spec"].pop(key, False) is False
+    assert made.manifest["spec"] == host_spec(pod())
+
+
+DROPPED: list[dict[str, Any]] = [
+    {"evictionResponders": [{"name": "example.com/slow", "priority": 1}]},
+    {"overhead": {"cpu": "1"}},
+    {"preemptionPolicy": "Never"},
+    {"schedulerName": "other"},
+]
+
+
+@pytest.mark.parametrize("field", DROPPED, ids=lambda field: next(iter(field)))
+def test_a_field_that_is_dropped_with_an_event(field: dict[str, Any]) -> None:
+    made = to_host(pod(field))
+    assert [each.path for each in made.dropped] == [f"spec.{next(iter(field))}"]
+    assert made.dropped[0].reason
     assert made.manifest["spec"] == host_spec(pod())
 
 

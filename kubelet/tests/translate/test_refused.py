@@ -53,7 +53,7 @@ def test_an_unknown_field_is_refused_with_its_path(field: dict[str, Any], path: 
 def test_a_refusal_reads_as_one_sentence_for_an_event() -> None:
     with pytest.raises(Refused) as caught:
         to_host(pod({"schedulingGates": [{"name": "example.com/wait"}]}), BASELINE)
-    reason = "the pod's scheduling gates are not all removed yet; the pod starts when they are"
+    reason = "the pod has no copy on the host before its gates are all removed; remove them"
     assert str(caught.value) == f"spec.schedulingGates: {reason}"
 
 

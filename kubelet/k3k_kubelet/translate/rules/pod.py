@@ -37,6 +37,15 @@ def priority_class(value: str, context: Context, path: str, parent: Mapping[str,
     return OMIT
 
 
+def service_account(context: Context) -> str:
+    """The host account of the pod: the one that the policy maps its own to, else the one without rights."""
+    own = context.namespace, context.pod["spec"].get("serviceAccountName") or "default"
+    for each in context.policy.service_accounts:
+        if (each.namespace, each.name) == own:
+            return each.host_service_account
+    return context.cluster.service_account
+
+
 def hostname(name: str) -> str:
     """What Kubernetes makes of a pod's name, as far as the field `hostname` takes it: dots become hyphens."""
     return name.replace(".", "-")[:MAX_NAME].rstrip("-")
@@ -44,7 +53,7 @@ def hostname(name: str) -> str:
 
 def finish(spec: Object, context: Context, path: str, value: Mapping[str, Any]) -> Object:  # noqa: ARG001
     """What every host pod has, whatever the tenant's says."""
-    spec["serviceAccountName"] = context.cluster.service_account
+    spec["serviceAccountName"] = service_account(context)
     spec["automountServiceAccountToken"] = False
     spec["enableServiceLinks"] = False
     if not spec.get("hostname"):

@@ -39,38 +39,34 @@ _HTTP_GET = copied(
     )
 )
 _TCP_SOCKET = copied(Struct("TCPSocketAction", {"host": _PROBE_HOST, "port": copied(INT_OR_STRING)}))
-_PROBE = copied(
-    Struct(
-        "Probe",
-        {
-            "exec": _EXEC,
-            "failureThreshold": copied(INTEGER),
-            "grpc": copied(
-                Struct(
-                    "GRPCAction", {"mode": copied(STRING), "port": copied(INTEGER), "service": copied(STRING)}
-                )
-            ),
-            "httpGet": _HTTP_GET,
-            "initialDelaySeconds": copied(INTEGER),
-            "periodSeconds": copied(INTEGER),
-            "successThreshold": copied(INTEGER),
-            "tcpSocket": _TCP_SOCKET,
-            "terminationGracePeriodSeconds": copied(INTEGER),
-            "timeoutSeconds": copied(INTEGER),
-        },
-    )
+PROBE = Struct(
+    "Probe",
+    {
+        "exec": _EXEC,
+        "failureThreshold": copied(INTEGER),
+        "grpc": copied(
+            Struct("GRPCAction", {"mode": copied(STRING), "port": copied(INTEGER), "service": copied(STRING)})
+        ),
+        "httpGet": _HTTP_GET,
+        "initialDelaySeconds": copied(INTEGER),
+        "periodSeconds": copied(INTEGER),
+        "successThreshold": copied(INTEGER),
+        "tcpSocket": _TCP_SOCKET,
+        "terminationGracePeriodSeconds": copied(INTEGER),
+        "timeoutSeconds": copied(INTEGER),
+    },
 )
-_HANDLER = copied(
-    Struct(
-        "LifecycleHandler",
-        {
-            "exec": _EXEC,
-            "httpGet": _HTTP_GET,
-            "sleep": copied(Struct("SleepAction", {"seconds": copied(INTEGER)})),
-            "tcpSocket": _TCP_SOCKET,
-        },
-    )
+_PROBE = copied(PROBE, "see there")
+HANDLER = Struct(
+    "LifecycleHandler",
+    {
+        "exec": _EXEC,
+        "httpGet": _HTTP_GET,
+        "sleep": copied(Struct("SleepAction", {"seconds": copied(INTEGER)})),
+        "tcpSocket": _TCP_SOCKET,
+    },
 )
+_HANDLER = copied(HANDLER, "see there")
 _CLAIMS = refused("ResourceClaims are not given to the tenants of this cluster")
 RESOURCES = Struct(
     "ResourceRequirements",
@@ -79,10 +75,8 @@ RESOURCES = Struct(
 _CONTAINER_FIELDS = {
     "args": copied(STRINGS),
     "command": copied(STRINGS),
-    "env": translated(ListOf(ENV), "references, see there"),
-    "envFrom": translated(
-        ListOf(ENV_FROM), "after the variables of the virtual Services; references, see there"
-    ),
+    "env": translated(ListOf(ENV), "see there"),
+    "envFrom": translated(ListOf(ENV_FROM), "after the variables of the virtual Services; see there"),
     "image": copied(STRING),
     "imagePullPolicy": by_policy(STRING, "Always if pods.alwaysPullImages"),
     "lifecycle": copied(

@@ -75,11 +75,16 @@ POD_SPEC = Struct(
             STRING_MAP, "with pods.nodeSelector of the policy; nodes have their host labels"
         ),
         "os": copied(
-            Struct("PodOS", {"name": by_policy(STRING, "linux", security.operating_system)}),
+            Struct(
+                "PodOS",
+                {"name": by_policy(STRING, "linux alone: the nodes are Linux", security.operating_system)},
+            ),
         ),
         "overhead": dropped("the host computes it from its own RuntimeClass"),
-        "preemptionPolicy": dropped("the host's PriorityClass decides"),
-        "priority": dropped("the host computes it from its own PriorityClass"),
+        "preemptionPolicy": dropped("the host's PriorityClass decides", usual=("PreemptLowerPriority",)),
+        "priority": dropped(
+            "the host computes it from its own PriorityClass, see priorityClassName", usual=None
+        ),
         "priorityClassName": by_policy(
             STRING, "if pods.priorityClasses has it, else left out", pod.priority_class
         ),
@@ -90,15 +95,23 @@ POD_SPEC = Struct(
         "runtimeClassName": by_policy(
             STRING, "if pods.runtimeClasses has it", security.one_of("runtimeClasses", "runtime_classes")
         ),
-        "schedulerName": dropped("the host's scheduler places all pods"),
+        "schedulerName": dropped(
+            "the host's scheduler places all pods; with another name a pod waits until it is bound inside",
+            usual=("default-scheduler",),
+        ),
         "schedulingGates": refused(
-            "the pod's scheduling gates are not all removed yet", "the pod starts when they are"
+            "the pod has no copy on the host before its gates are all removed", "remove them"
         ),
         "schedulingGroup": refused("PodGroups are not known to the host"),
         "securityContext": copied(POD_SECURITY),
-        "serviceAccount": dropped("see serviceAccountName"),
-        "serviceAccountName": translated(
-            STRING, "a host account without rights; the tenant's account is in its tokens", pod.omit
+        "serviceAccount": dropped(
+            "the old name of serviceAccountName, which always says the same", usual=None
+        ),
+        "serviceAccountName": by_policy(
+            STRING,
+            "a host account without rights, or the one that pods.serviceAccounts maps it to; "
+            "the account inside is in the pod's tokens",
+            pod.omit,
         ),
         "setHostnameAsFQDN": copied(BOOLEAN),
         "shareProcessNamespace": copied(BOOLEAN),

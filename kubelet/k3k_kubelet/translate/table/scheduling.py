@@ -53,7 +53,7 @@ NODE_AFFINITY = Struct(
         ),
     },
 )
-_POD_TERM = Struct(
+POD_TERM = Struct(
     "PodAffinityTerm",
     {
         "labelSelector": _pods_selector("the labels' keys on the host, this cluster, the meant namespaces"),
@@ -72,12 +72,12 @@ _POD_TERMS = {
         ListOf(
             Struct(
                 "WeightedPodAffinityTerm",
-                {"podAffinityTerm": translated(_POD_TERM, "see there"), "weight": copied(INTEGER)},
+                {"podAffinityTerm": translated(POD_TERM, "see there"), "weight": copied(INTEGER)},
             )
         ),
-        "see PodAffinityTerm",
+        "see there",
     ),
-    "requiredDuringSchedulingIgnoredDuringExecution": translated(ListOf(_POD_TERM), "see PodAffinityTerm"),
+    "requiredDuringSchedulingIgnoredDuringExecution": translated(ListOf(POD_TERM), "see there"),
 }
 AFFINITY = Struct(
     "Affinity",

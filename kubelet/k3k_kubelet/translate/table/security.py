@@ -51,7 +51,7 @@ CONTAINER_SECURITY = Struct(
                     "drop": copied(STRINGS),
                 },
             ),
-            "see Capabilities",
+            "see there",
         ),
         "privileged": by_policy(BOOLEAN, "if pods.privileged", security.flag("privileged", "privileged")),
         "procMount": by_policy(

@@ -41,7 +41,7 @@ _DOWNWARD_FILES = ListOf(
     Struct(
         "DownwardAPIVolumeFile",
         {
-            "fieldRef": translated(OBJECT_FIELD, "see ObjectFieldSelector"),
+            "fieldRef": translated(OBJECT_FIELD, "see there"),
             "mode": copied(INTEGER),
             "path": copied(STRING),
             "resourceFieldRef": copied(RESOURCE_FIELD),
@@ -69,10 +69,10 @@ PROJECTION = Struct(
                 "ConfigMapProjection",
                 {"items": copied(_FILES), "name": _CONFIG_MAP, "optional": copied(BOOLEAN)},
             ),
-            "the ConfigMap's copy on the host",
+            "see there",
         ),
         "downwardAPI": translated(
-            Struct("DownwardAPIProjection", {"items": copied(_DOWNWARD_FILES)}), "see ObjectFieldSelector"
+            Struct("DownwardAPIProjection", {"items": copied(_DOWNWARD_FILES)}), "see there"
         ),
         "podCertificate": refused("the host's signers certify host pods, not the tenant's"),
         "secret": translated(
@@ -80,7 +80,7 @@ PROJECTION = Struct(
                 "SecretProjection",
                 {"items": copied(_FILES), "name": _SECRET, "optional": copied(BOOLEAN)},
             ),
-            "the Secret's copy on the host",
+            "see there",
         ),
         "serviceAccountToken": translated(
             Struct(
@@ -113,7 +113,11 @@ CLAIM_VOLUME = Struct(
 )
 CLAIM_TEMPLATE = Struct(
     "EphemeralVolumeSource",
-    {"volumeClaimTemplate": dropped("the virtual cluster makes the claim, the pod's copy refers to it")},
+    {
+        "volumeClaimTemplate": dropped(
+            "the virtual cluster makes the claim, the pod's copy refers to it", usual=None
+        )
+    },
 )
 IMAGE_VOLUME = Struct(
     "ImageVolumeSource", {"pullPolicy": copied(STRING), "reference": copied(STRING)}, volumes.image_volume
@@ -122,14 +126,12 @@ HOST_PATH = Struct("HostPathVolumeSource", {"path": copied(STRING), "type": copi
 
 
 def _kind(name: str, shape: Struct) -> Field:
-    return by_policy(shape, f"if pods.volumeTypes has {name}", security.volume_type(name))
+    return by_policy(shape, "if pods.volumeTypes has the kind", security.volume_type(name))
 
 
-def _network(name: str) -> Field:
-    return refused(
-        f"volumes of the type {name} are mounted by the node with the node's network and rights",
-        "use a PersistentVolumeClaim",
-    )
+_NETWORK = refused(
+    "such volumes are mounted by the node, with the node's network and rights", "use a PersistentVolumeClaim"
+)
 
 
 VOLUME = Struct(
@@ -145,9 +147,8 @@ VOLUME = Struct(
         "persistentVolumeClaim": _kind("persistentVolumeClaim", CLAIM_VOLUME),
         "projected": _kind("projected", PROJECTED_VOLUME),
         "secret": _kind("secret", SECRET_VOLUME),
-        **{
-            name: _network(name)
-            for name in (
+        **dict.fromkeys(
+            (
                 "awsElasticBlockStore",
                 "azureDisk",
                 "azureFile",
@@ -169,8 +170,9 @@ VOLUME = Struct(
                 "scaleIO",
                 "storageos",
                 "vsphereVolume",
-            )
-        },
+            ),
+            _NETWORK,
+        ),
     },
     volumes.volume,
 )
@@ -180,12 +182,12 @@ ENV_FROM = Struct(
     {
         "configMapRef": translated(
             Struct("ConfigMapEnvSource", {"name": _CONFIG_MAP, "optional": copied(BOOLEAN)}),
-            "the ConfigMap's copy on the host",
+            "see there",
         ),
         "prefix": copied(STRING),
         "secretRef": translated(
             Struct("SecretEnvSource", {"name": _SECRET, "optional": copied(BOOLEAN)}),
-            "the Secret's copy on the host",
+            "see there",
         ),
     },
 )
@@ -203,9 +205,9 @@ ENV = Struct(
                             "ConfigMapKeySelector",
                             {"key": copied(STRING), "name": _CONFIG_MAP, "optional": copied(BOOLEAN)},
                         ),
-                        "the ConfigMap's copy on the host",
+                        "see there",
                     ),
-                    "fieldRef": translated(OBJECT_FIELD, "see ObjectFieldSelector"),
+                    "fieldRef": translated(OBJECT_FIELD, "see there"),
                     "fileKeyRef": copied(
                         Struct(
                             "FileKeySelector",
@@ -224,16 +226,16 @@ ENV = Struct(
                             "SecretKeySelector",
                             {"key": copied(STRING), "name": _SECRET, "optional": copied(BOOLEAN)},
                         ),
-                        "the Secret's copy on the host",
+                        "see there",
                     ),
                 },
             ),
-            "references, see there",
+            "see there",
         ),
     },
 )
 IMAGE_PULL_SECRET = Struct(
     "LocalObjectReference",
-    {"name": translated(STRING, "name of the Secret's copy on the host")},
+    {"name": translated(STRING, "see there")},
     references.image_pull_secret,
 )
