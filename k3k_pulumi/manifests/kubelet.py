@@ -26,7 +26,7 @@ def config_maps(spec: VirtualClusterSpec) -> list[Manifest]:
 
 
 def deployment(spec: VirtualClusterSpec) -> Manifest:
-    """The kubelet's Deployment. An update ends a pod before it starts another, so that no quota has to hold both.
+    """The kubelet's Deployment. An update ends a pod before it starts another: a quota need not hold both.
 
     No PodDisruptionBudget: pods run on without the kubelet, and what an eviction ends is replaced in seconds.
     """

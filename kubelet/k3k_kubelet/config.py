@@ -84,6 +84,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
         paths: Where files are.
         health_port: Port of /livez and /readyz.
         first_port: Port of the first Node's kubelet API. The NetworkPolicies open 10250-11249.
+        address: Address at which the kubelet API listens; all of the machine's by default.
     """
 
     cluster: str
@@ -101,6 +102,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     paths: Paths = Paths()
     health_port: int = 8081
     first_port: int = 10250
+    address: str = ""
 
 
 def load(path: Path) -> Config:

@@ -74,7 +74,9 @@ class Kubelet:
             client_ca=config.paths.tls / "client-ca.crt",
         )
         access = Access(clients.reviews)
-        self._server = KubeletServer(clients.host.endpoint, lookup.pod, lookup.pods_of, access, files)
+        self._server = KubeletServer(
+            *(clients.host.endpoint, lookup.pod, lookup.pods_of, access, files), address=config.address
+        )
         self._apis = NodeApis(stores.virtual_nodes, self._server)
         self._controllers: Controllers | None = None
         self._anchor_replaced = asyncio.Event()

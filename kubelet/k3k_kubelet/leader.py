@@ -23,6 +23,7 @@ DEADLINE_SECONDS = 7.0
 RETRY_SECONDS = 2.0
 """With these another replica goes on 13 s after the death of the one that held the Lease, at the latest."""
 _CONFLICTS = 3
+_LATE_SECONDS = 1.0
 
 
 class RestartError(Exception):
@@ -84,8 +85,7 @@ class Leader:
         self._retry = retry
         self._seen: tuple[str, str] = ("", "")
         self._seen_at = 0.0
-        self._held_until = self._answered = float("-inf")
-        self._cut_off = False
+        self._held_until = self._answered = self._cut_off_until = float("-inf")
         self.held, self.lost = asyncio.Event(), asyncio.Event()
         self.lost.set()
 
@@ -122,7 +122,7 @@ class Leader:
         Raises:
             NotLeadingError: We may not act, and the host would tell us who may.
         """
-        if not (self._cut_off and self._has_led):
+        if not (self._has_led and time.monotonic() < self._cut_off_until):
             self.check()
 
     @property
@@ -157,9 +157,11 @@ class Leader:
                     ours = await self._try()
             except (ApiError, TimeoutError) as error:
                 log.warning("lease not renewed", extra={"lease": self._name, "error": str(error)})
-                self._cut_off = True
+                # A try that took longer than it may says that we were stopped, nothing about the host.
+                if (now := time.monotonic()) < started + limit + _LATE_SECONDS:
+                    self._cut_off_until = now + 2 * self._deadline
             else:
-                self._cut_off, self._answered = False, time.monotonic()
+                self._cut_off_until, self._answered = float("-inf"), time.monotonic()
                 if ours:
                     self._held_until = started + self._deadline
                     self._hold(True)

@@ -255,7 +255,10 @@ class ApiClient:
             metrics.API_SECONDS.labels(api, method).observe(time.monotonic() - began)
         if response.status >= 300:
             raise from_response(response.status, body, response.headers.get("Retry-After"))
-        return cast(Object, orjson.loads(body))
+        try:
+            return cast(Object, orjson.loads(body))
+        except orjson.JSONDecodeError as error:  # cut short, or from something in between
+            raise UnreachableError(f"{method} {path}: the answer is no JSON: {error}") from error
 
     def headers(self, extra: Mapping[str, str]) -> dict[str, str]:
         """Request headers: the credentials of this moment, and `extra`."""

@@ -89,7 +89,7 @@ async def watch(
             async for chunk in response.content.iter_any():
                 for line in splitter.feed(chunk):
                     yield _event(orjson.loads(line))
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+    except (aiohttp.ClientError, TimeoutError, OSError, orjson.JSONDecodeError) as error:
         raise UnreachableError(f"watch {resource.plural}: {type(error).__name__} {error}".strip()) from error
 
 
