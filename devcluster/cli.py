@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from devcluster import config, golang, lifecycle
+from devcluster import config, golang, images, lifecycle
 from devcluster.config import Instance
 from devcluster.errors import DevclusterError
 from devcluster.parts import Parts
@@ -54,6 +54,11 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("load", parents=[named], help="load image archives into every node")
     command.add_argument("archives", type=Path, metavar="IMAGE.tar", nargs="+")
     command.set_defaults(run=_load)
+    command = commands.add_parser(
+        "control-plane", help="build the images of a control plane of another minor; print their archives"
+    )
+    command.add_argument("version", choices=sorted(golang.SKEWED))
+    command.set_defaults(run=_control_plane)
     command = commands.add_parser("kubeconfig", parents=[named], help="print the path of the kubeconfig")
     command.set_defaults(run=_kubeconfig)
     command = commands.add_parser("audit-log", parents=[named], help="print the path of the audit log")
@@ -106,6 +111,11 @@ def _load(options: argparse.Namespace) -> None:
             raise DevclusterError(f"there is no image archive {archive}")
     with Progress().step(f"Load {', '.join(path.name for path in options.archives)}"):
         lifecycle.of(instance).load(options.archives)
+
+
+def _control_plane(options: argparse.Namespace) -> None:
+    for archive in images.control_plane(options.version, Progress()):
+        print(archive)
 
 
 def _kubeconfig(options: argparse.Namespace) -> None:

@@ -56,6 +56,22 @@ def built(progress: Progress) -> list[Path]:
     return [make(recipe, progress) for recipe in _recipes(progress)]
 
 
+def control_plane(version: str, progress: Progress) -> list[Path]:
+    """Archives of kube-apiserver and kube-controller-manager of another version than the nodes'.
+
+    Args:
+        version: one of `golang.SKEWED`; the images' tag.
+        progress: told of the build, which takes minutes the first time.
+    """
+    module = golang.SKEWED[version]
+    built = golang.build(module, progress)
+    recipes = [
+        Recipe(reference, built.name, _component(reference, built / module.folder.name))
+        for reference in (f"registry.k8s.io/{name}:{version}" for name in golang.CONTROL_PLANE)
+    ]
+    return [make(recipe, progress) for recipe in recipes]
+
+
 def make(recipe: Recipe, progress: Progress) -> Path:
     """The recipe's archive."""
     with locked(f"image-{recipe.archive.name}"):

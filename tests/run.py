@@ -119,6 +119,16 @@ def load_kubelet_image(folder: Path, name: str) -> None:
             loaded.touch()
 
 
+def load_control_plane(folder: Path, name: str, version: str) -> None:
+    """Builds a control plane of another minor and loads it into the dev cluster, once per run."""
+    with locked(folder, f"control-plane-{version}"):
+        loaded = folder / f"control-plane-{version}-loaded"
+        if not loaded.exists():
+            archives = tool("devcluster", "control-plane", version).splitlines()
+            tool("devcluster", "load", *archives, "--name", name)
+            loaded.touch()
+
+
 def _is_up(name: str) -> bool:
     """Whether a dev cluster of that name runs."""
     command = [sys.executable, "-m", "devcluster", "status", "--name", name]
