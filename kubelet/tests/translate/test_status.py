@@ -301,3 +301,21 @@ def test_a_resize_that_the_host_does_not_take_is_pending_since_it_was_first_so()
     taken = status.to_virtual(running(), {**pod(), "status": found}, status.Outcome(complete=True))
     assert taken is not None
     assert "PodResizePending" not in {each["type"] for each in taken["conditions"]}
+
+
+@pytest.mark.parametrize("kind", sorted({*status.HOST_CONDITIONS, "DisruptionTarget"}))
+def test_what_the_hosts_kubelet_and_scheduler_decide_is_theirs_inside_too(kind: str) -> None:
+    inside = {**pod(), "status": {"conditions": [known(kind, "False")]}}
+    found = to_virtual(running(conditions=[condition(kind)]), inside)
+    assert found is not None
+    assert found["conditions"] == [known(kind)]
+
+
+@pytest.mark.parametrize("gate", ["True", "False"])
+def test_a_readiness_gate_inside_is_not_the_hosts_to_set(gate: str) -> None:
+    """The host has the condition because we wrote it there; what holds is what was set inside."""
+    inside = {**pod(GATED), "status": {"conditions": [known("example.com/a", gate)]}}
+    host = running(conditions=[condition("Ready"), condition("example.com/a", "Unknown")])
+    found = to_virtual(host, inside)
+    assert found is not None
+    assert found["conditions"] == [known("Ready"), known("example.com/a", gate)]
