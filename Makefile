@@ -44,7 +44,7 @@ e2e: setup ## end-to-end tests on a real host cluster
 	$(BIN)/pytest tests/e2e -n $(WORKERS) --dist loadgroup
 
 .PHONY: bench
-bench: setup ## the figures of the README, measured here
+bench: setup ## speed and size beside the bare host, measured here: docs/benchmarks.md
 	$(BIN)/python benchmarks/run.py
 
 .PHONY: lock

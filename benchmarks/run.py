@@ -1,192 +1,213 @@
-"""The README's figures: how long a virtual cluster takes and what it weighs, beside a bare pod on its host.
+"""`make bench`: everything that is said about speed and size, measured here, inside beside the bare host.
 
-    make bench                        # on a dev cluster of its own, removed afterwards
-    .venv/bin/python benchmarks/run.py --kubeconfig F    # on a cluster that is there
+    make bench                                              # all, on a dev cluster of its own
+    .venv/bin/python benchmarks/run.py latency exec         # some, printed only
+    .venv/bin/python benchmarks/run.py --kubeconfig F ...   # on a cluster that is there
 
-Every figure is the median of several rounds. A bare pod is started in the same round as each pod inside, so
-that the ratio holds on a machine whose speed drifts. Prints a Markdown table.
+All of them together go into docs/benchmarks.md.
+
+An existing cluster has to share this machine's kernel: the virtual kubelet's memory is read from /proc.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import datetime
-import json
 import os
 import platform
-import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from kubernetes import client, config, watch
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # devcluster is a tool of this repository, not an installed package
+sys.path.insert(
+    0, str(ROOT)
+)  # benchmarks and devcluster are tools of this repository, not installed packages
 
-from devcluster import archives  # noqa: E402
-from devcluster import config as host_config  # noqa: E402
+from k3k_kubelet.api import PODS, ApiClient  # noqa: E402
+
+from benchmarks import burst, clusters, latency, memory, simulated, throughput  # noqa: E402
+from benchmarks.core import (  # noqa: E402
+    Table,
+    Timeline,
+    connect,
+    delete_namespace,
+    delete_pods,
+    make_namespace,
+)
+from benchmarks.process import Process, of_container  # noqa: E402
+from devcluster import config  # noqa: E402
+from devcluster.errors import DevclusterError  # noqa: E402
 from devcluster.progress import Progress  # noqa: E402
+from devcluster.shell import own  # noqa: E402
 from k3k_pulumi import direct  # noqa: E402
 
 HOST = "bench"  # the dev cluster's name
-IMAGE = "docker.io/library/busybox:1.36"
-POD_TIMEOUT = 60  # seconds until a pod must run
-IDLE_SECONDS = 60  # how long a cluster does nothing before its memory is read
-MIB = 2**20
+PAGE = ROOT / "docs" / "benchmarks.md"
+MARK = "<!-- Below: written by `make bench`. -->\n"
+BARE, INSIDE = "bench-bare", "load"  # namespaces of the pods
+IDLE_SECONDS = 20
+ON_HOST = ("latency", "exec", "burst")
+"""Figures for which pods of a virtual cluster and bare ones run on the same host."""
+FIGURES = ("clusters", *ON_HOST, "memory")
 
 
-@dataclass
-class Figures:
-    """What was measured of one distribution; seconds and MiB, a value per round."""
+@dataclass(frozen=True)
+class Sides:
+    """A virtual cluster and its host.
 
-    api_ready: list[float] = field(default_factory=list)
-    first_pod: list[float] = field(default_factory=list)
-    pod_inside: list[float] = field(default_factory=list)
-    pod_bare: list[float] = field(default_factory=list)
-    removed: list[float] = field(default_factory=list)
-    memory: dict[str, list[float]] = field(default_factory=dict)
+    Attributes:
+        host: Client of the host.
+        kubeconfigs: Of the host and of the virtual cluster.
+        bare: Watches the bare pods.
+        copies: Watches the host's pods of the virtual cluster.
+        inside: Watches the pods inside.
+        kubelet: The virtual kubelet's process.
+    """
+
+    host: ApiClient
+    kubeconfigs: tuple[Path, Path]
+    bare: Timeline
+    copies: Timeline
+    inside: Timeline
+    kubelet: Process
 
 
-def main() -> None:
-    """Measures and prints."""
+def main() -> int:
+    """Measures, prints, and with all figures writes the page."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "figures", nargs="*", choices=[*FIGURES, []], help=f"of {', '.join(FIGURES)}; all by default"
+    )
     parser.add_argument("--kubeconfig", type=Path, help="of an existing host; a dev cluster by default")
-    parser.add_argument("--rounds", type=int, default=3, help="virtual clusters of each distribution")
-    parser.add_argument("--pods", type=int, default=10, help="pods inside and bare ones, in each cluster")
+    parser.add_argument("--rounds", type=int, default=2, help="virtual clusters of each distribution")
+    parser.add_argument("--pods", type=int, default=120, help="pods on each side for the latency")
+    parser.add_argument("--burst", type=int, default=500, help="pods of the burst")
     options = parser.parse_args()
     progress = Progress()
-    with _host(options.kubeconfig) as host:
-        results = {
-            name: measure(progress, host, name, args, options.rounds, options.pods)
-            for name, args in _distributions().items()
-        }
-    print(table(results))
+    try:
+        tables = measure(progress, options)
+    except DevclusterError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    text = "\n".join(table.markdown() for table in tables)
+    print(text)
+    if not options.figures:
+        write(text, progress.elapsed)
+    return 0
 
 
-def measure(
-    progress: Progress, host: Path, title: str, args: dict[str, Any], rounds: int, pods: int
-) -> Figures:
-    """Several clusters of one distribution, one after the other."""
-    figures = Figures()
-    api = config.new_client_from_config(str(host))
-    for number in range(1, rounds + 1):
-        with progress.step(f"{title}, round {number} of {rounds}"):
-            start = time.monotonic()
-            with direct.ephemeral_cluster(
-                name="bench", namespace="bench", kubeconfig=host, on_step=_Mark(figures, start), **args
-            ) as cluster:
-                inside = cluster.api_client()
-                until_pod_runs(inside, "first")
-                figures.first_pod.append(time.monotonic() - start)
-                for index in range(pods):
-                    figures.pod_inside.append(until_pod_runs(inside, f"pod-{index}"))
-                    figures.pod_bare.append(until_pod_runs(api, f"bare-{index}"))
-                time.sleep(IDLE_SECONDS)
-                for name, mib in memory(api, cluster.control_plane_namespace).items():
-                    figures.memory.setdefault(name, []).append(mib)
-                end = time.monotonic()
-            figures.removed.append(time.monotonic() - end)
-    return figures
+def measure(progress: Progress, options: argparse.Namespace) -> list[Table]:
+    """The tables of the figures that were asked for."""
+    wanted = options.figures or FIGURES
+    tables: list[Table] = []
+    sizes: dict[int, float] = {}
+    if set(wanted) - {"memory"} or options.kubeconfig:
+        with _host(options.kubeconfig) as host:
+            if "clusters" in wanted:
+                tables.append(clusters.table(clusters.measure_all(progress, host, options.rounds)))
+            if set(wanted) & set(ON_HOST):
+                tables += on_host(progress, host, wanted, options, sizes)
+    if "memory" in wanted:
+        with progress.step("2,000 pods on a simulated host") as step:
+            simulation = simulated.memory(memory.COUNTS, lambda count: step.note(f"{count} pods"))
+        tables.append(memory.table(sizes, simulation))
+    return tables
 
 
-class _Mark:
-    """Notes when the API server answered: the step that waits for it is over then."""
-
-    def __init__(self, figures: Figures, start: float) -> None:
-        self._figures = figures
-        self._start = start
-
-    @contextmanager
-    def __call__(self, title: str) -> Iterator[None]:
-        yield
-        if title.startswith("API server answers"):
-            self._figures.api_ready.append(time.monotonic() - self._start)
-
-
-def until_pod_runs(api: client.ApiClient, name: str) -> float:
-    """Seconds from the request that creates a pod until its status says Running; it is deleted then."""
-    core = client.CoreV1Api(api)
-    pod = {
-        "metadata": {"name": name},
-        "spec": {
-            "containers": [{"name": "main", "image": IMAGE, "command": ["sleep", "3600"]}],
-            "terminationGracePeriodSeconds": 0,
-        },
-    }
-    _await_service_account(core)
-    start = time.monotonic()
-    version = core.create_namespaced_pod("default", pod).metadata.resource_version
-    for event in watch.Watch().stream(
-        core.list_namespaced_pod,
-        "default",
-        field_selector=f"metadata.name={name}",
-        resource_version=version,
-        timeout_seconds=POD_TIMEOUT,
-    ):
-        if event["object"].status.phase == "Running":
-            took = time.monotonic() - start
-            core.delete_namespaced_pod(name, "default", grace_period_seconds=0)
-            return took
-    raise RuntimeError(f"pod default/{name} does not run after {POD_TIMEOUT} s")
+def on_host(
+    progress: Progress,
+    host: Path,
+    wanted: Sequence[str],
+    options: argparse.Namespace,
+    sizes: dict[int, float],
+) -> list[Table]:
+    """What one virtual cluster is enough for. `sizes`: gets its kubelet's memory by number of pods."""
+    with direct.ephemeral_cluster(
+        name="bench",
+        namespace="bench",
+        kubeconfig=host,
+        on_step=progress.step,
+        distribution="kubernetes",
+        version=config.KUBERNETES,
+    ) as cluster:
+        return asyncio.run(_on_host(progress, host, cluster, wanted, options, sizes))
 
 
-def _await_service_account(core: client.CoreV1Api) -> None:
-    """A new cluster's controller makes the account that pods need a moment after the API is ready."""
-    stream = watch.Watch().stream(
-        core.list_namespaced_service_account,
-        "default",
-        field_selector="metadata.name=default",
-        timeout_seconds=POD_TIMEOUT,
+async def _on_host(
+    progress: Progress,
+    host: Path,
+    cluster: direct.Cluster,
+    wanted: Sequence[str],
+    options: argparse.Namespace,
+    sizes: dict[int, float],
+) -> list[Table]:
+    tables = []
+    async with _sides(host, cluster) as sides:
+        with progress.step(f"Memory without pods, {IDLE_SECONDS} s idle"):
+            await asyncio.sleep(IDLE_SECONDS)
+            sizes[0] = sides.kubelet.resident
+        if "latency" in wanted:
+            with progress.step(f"Latency: {options.pods} pods on each side"):
+                starts = await latency.measure(sides.inside, sides.copies, sides.bare, options.pods)
+                tables.append(latency.table(starts))
+        if "exec" in wanted:
+            with progress.step("Throughput of kubectl exec"):
+                tables.append(throughput.table(await _throughput(sides)))
+        if "burst" in wanted:
+            with progress.step(f"Burst of {options.burst} pods, bare"):
+                bare = await burst.measure(sides.bare, sides.kubelet, options.burst)
+                await burst.clear(sides.bare, options.burst)
+            with progress.step(f"Burst of {options.burst} pods, inside"):
+                inside = await burst.measure(sides.inside, sides.kubelet, options.burst)
+                await asyncio.sleep(simulated.SETTLE_SECONDS)
+                sizes[options.burst] = sides.kubelet.resident
+            tables.append(burst.table(bare, inside, options.burst))
+    return tables
+
+
+async def _throughput(sides: Sides) -> throughput.Rates:
+    for side in (sides.bare, sides.inside):
+        await side.client.create(PODS, side.namespace, throughput.pod())
+        await side.until_ready([throughput.POD])
+    host, virtual = sides.kubeconfigs
+    rates = await asyncio.to_thread(
+        throughput.measure, config.cache() / "bin" / "kubectl", (host, BARE), (virtual, INSIDE)
     )
-    next(iter(stream))
+    for side in (sides.bare, sides.inside):
+        await delete_pods(side)
+    return rates
 
 
-def memory(api: client.ApiClient, namespace: str) -> dict[str, float]:
-    """Working set of each container of the control plane, in MiB, as the host's kubelets count it."""
-    core = client.CoreV1Api(api)
-    found: dict[str, float] = {}
-    for node in core.list_node().items:
-        text = core.connect_get_node_proxy_with_path(
-            node.metadata.name, "stats/summary", _preload_content=False
-        ).data
-        for pod in json.loads(text)["pods"]:
-            if pod["podRef"]["namespace"] == namespace:
-                role = "virtual kubelet" if "-kubelet-" in pod["podRef"]["name"] else "control plane"
-                used = sum(container["memory"]["workingSetBytes"] for container in pod["containers"])
-                found[role] = found.get(role, 0) + used / MIB
-    return found
+@asynccontextmanager
+async def _sides(kubeconfig: Path, cluster: direct.Cluster) -> AsyncIterator[Sides]:
+    """Both clusters watched, with a namespace for pods on each; those are removed afterwards."""
+    host, virtual = connect(kubeconfig), connect(cluster.kubeconfig_path)
+    try:
+        await make_namespace(host, BARE)
+        await make_namespace(virtual, INSIDE)
+        async with AsyncExitStack() as stack:
+            copies = Timeline(host, cluster.namespace, key=latency.virtual_name)
+            timelines = (Timeline(host, BARE), copies, Timeline(virtual, INSIDE))
+            for timeline in timelines:
+                await stack.enter_async_context(timeline.watching())
+            kubelet = await of_container(host, cluster.control_plane_namespace, "kubelet")
+            yield Sides(host, (kubeconfig, cluster.kubeconfig_path), *timelines, kubelet)
+    finally:
+        await delete_namespace(host, BARE)
+        await host.close()
+        await virtual.close()
 
 
-def table(results: dict[str, Figures]) -> str:
-    """The figures as Markdown."""
-    head = ["| | " + " | ".join(results) + " |", "|---|" + "---|" * len(results)]
-    rows = {
-        "apply to API ready": [f"{median(f.api_ready)} s" for f in results.values()],
-        "apply to first pod Running": [f"{median(f.first_pod)} s" for f in results.values()],
-        "a pod inside: created to Running": [f"{median(f.pod_inside, 2)} s" for f in results.values()],
-        "a bare pod on the host": [f"{median(f.pod_bare, 2)} s" for f in results.values()],
-        "ratio inside / bare, pair by pair": [
-            median([a / b for a, b in zip(f.pod_inside, f.pod_bare, strict=True)], 2)
-            for f in results.values()
-        ],
-        "memory of the idle control plane": [
-            f"{median(f.memory['control plane'], 0)} MiB" for f in results.values()
-        ],
-        "memory of the virtual kubelet": [
-            f"{median(f.memory['virtual kubelet'], 0)} MiB" for f in results.values()
-        ],
-        "destroyed, nothing left": [f"{median(f.removed)} s" for f in results.values()],
-    }
-    body = [f"| {name} | {' | '.join(values)} |" for name, values in rows.items()]
+def write(figures: str, seconds: float) -> None:
+    """Puts the figures below the mark of the page."""
+    head = PAGE.read_text().partition(MARK)[0]
     today = datetime.datetime.now(datetime.UTC).date()
-    rounds = len(next(iter(results.values())).api_ready)
-    return "\n".join([*head, *body, "", f"Medians of {rounds} clusters each, {today}, {machine()}."])
+    took = f"Measured in {seconds / 60:.0f} minutes on {today}: {machine()}."
+    PAGE.write_text(f"{head}{MARK}\n{took}\n\n{figures}")
 
 
 def machine() -> str:
@@ -195,39 +216,19 @@ def machine() -> str:
     return f"{os.cpu_count()} cores, {memory_bytes / 2**30:.0f} GiB, Linux {platform.release().split('-')[0]}"
 
 
-def median(values: list[float], digits: int = 1) -> str:
-    """The median, rounded."""
-    return f"{statistics.median(values):.{digits}f}"
-
-
-def _distributions() -> dict[str, dict[str, Any]]:
-    """`kubernetes`, and `k3s` where its image is at hand."""
-    found: dict[str, dict[str, Any]] = {}
-    for version in archives.k3s_versions()[-1:]:
-        found[f"k3s {version}"] = {"distribution": "k3s", "version": version}
-    version = host_config.KUBERNETES
-    found[f"kubernetes {version}"] = {"distribution": "kubernetes", "version": version}
-    return found
-
-
 @contextmanager
 def _host(kubeconfig: Path | None) -> Iterator[Path]:
     """The given host, or a dev cluster for as long as this runs."""
     if kubeconfig:
         yield kubeconfig
         return
-    _tool("devcluster", "up", "--name", HOST)
+    own("devcluster", "up", "--name", HOST)
     try:
-        _tool("devcluster", "load", "--name", HOST, _tool("kubelet.image"))
-        yield Path(_tool("devcluster", "kubeconfig", "--name", HOST))
+        own("devcluster", "load", "--name", HOST, own("kubelet.image"))
+        yield Path(own("devcluster", "kubeconfig", "--name", HOST))
     finally:
-        _tool("devcluster", "down", "--name", HOST)
-
-
-def _tool(module: str, *words: str) -> str:
-    command = [sys.executable, "-m", module, *words]
-    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+        own("devcluster", "down", "--name", HOST)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from devcluster.errors import DevclusterError
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The repository."""
 
 
 def run(
@@ -57,6 +61,23 @@ def attempt(
         )
     except FileNotFoundError as error:
         raise DevclusterError(f"the program {command[0]} is missing on this machine") from error
+
+
+def own(module: str, *words: str) -> str:
+    """Runs one of this repository's programs, `python -m MODULE WORDS...`; its progress goes to the terminal.
+
+    Returns:
+        What it printed, without white space around it.
+
+    Raises:
+        DevclusterError: It failed; why is on the terminal.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", module, *words], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
+    )
+    if done.returncode:
+        raise DevclusterError(f"`python -m {shlex.join((module, *words))}` failed, see above")
+    return done.stdout.strip()
 
 
 def works(*command: str | Path) -> bool:

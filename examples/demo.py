@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT))  # devcluster is a tool of this repository, not an
 from devcluster import archives, config  # noqa: E402
 from devcluster.errors import DevclusterError  # noqa: E402
 from devcluster.progress import Progress  # noqa: E402
+from devcluster.shell import own  # noqa: E402
 from examples import engine  # noqa: E402
 from k3k_pulumi import direct  # noqa: E402
 from k3k_pulumi.direct.cluster import write_private  # noqa: E402
@@ -58,9 +59,9 @@ def main() -> int:
 
 def up(progress: Progress) -> None:
     """Host cluster, virtual cluster, workload."""
-    tool("devcluster", "up", "--name", HOST)
-    tool("devcluster", "load", "--name", HOST, tool("kubelet.image"))
-    host = Path(tool("devcluster", "kubeconfig", "--name", HOST))
+    own("devcluster", "up", "--name", HOST)
+    own("devcluster", "load", "--name", HOST, own("kubelet.image"))
+    host = Path(own("devcluster", "kubeconfig", "--name", HOST))
     inside = host.with_name("virtual.kubeconfig")
 
     args = distribution(progress)
@@ -97,7 +98,7 @@ def down(progress: Progress) -> None:
         engine.down(progress, host)
     elif direct.clusters(kubeconfig=host):
         direct.delete(NAME, NAMESPACE, kubeconfig=host, grace_period=1, on_step=progress.step)
-    tool("devcluster", "down", "--name", HOST)
+    own("devcluster", "down", "--name", HOST)
 
 
 def distribution(progress: Progress) -> dict[str, Any]:
@@ -137,16 +138,6 @@ def show(host: Path, inside: Path) -> None:
         where = "inside" if kubeconfig == inside else "on the host"
         print(f"\n$ kubectl {' '.join(words)}    # {where}", flush=True)
         print(runner(kubeconfig)(*words), end="", flush=True)
-
-
-def tool(module: str, *words: str) -> str:
-    """Runs one of the repository's own commands; its progress stays on the terminal. What it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, *words], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
-    )
-    if done.returncode:
-        raise DemoError(f"`python -m {module} {' '.join(words)}` failed, see above")
-    return done.stdout.strip()
 
 
 def kubectl_program() -> Path:
