@@ -41,3 +41,16 @@ def test_only_a_node_that_the_host_names_is_made(clusters: Clusters) -> None:
         assert "../x" not in clusters.log()
 
     in_world(clusters, test)
+
+
+def test_an_annotation_brought_along_from_another_pod_makes_no_lost_one(clusters: Clusters) -> None:
+    """Backups, `kubectl replace --force` and `kubectl debug --copy-to` make a pod with the old one's."""
+
+    async def test(world: World) -> None:
+        await world.pod("first")
+        first = await world.running("first", "node-a")
+        await world.pod("second", metadata={"annotations": first["metadata"]["annotations"]})
+        second = await world.running("second", "node-a")
+        assert second["metadata"]["annotations"] != first["metadata"]["annotations"]
+
+    in_world(clusters, test)

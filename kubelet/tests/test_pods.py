@@ -27,7 +27,8 @@ def test_a_pod_runs_where_the_host_scheduler_puts_it(clusters: Clusters) -> None
         assert copy["spec"]["serviceAccountName"] == f"{CLUSTER}-workload"
         assert copy["metadata"].get("finalizers") is None
         pod = await world.running("web", "node-a")
-        assert pod["metadata"]["annotations"][HOST_POD_UID] == copy["metadata"]["uid"]
+        mark = f"{copy['metadata']['uid']}/{made['metadata']['uid']}"
+        assert pod["metadata"]["annotations"][HOST_POD_UID] == mark
         assert pod["status"]["podIP"] == "198.51.100.7"
         assert pod["status"]["hostIP"] == "192.0.2.1"
         assert condition(pod, "Ready")["status"] == "True"

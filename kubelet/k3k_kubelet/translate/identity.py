@@ -12,7 +12,7 @@ COMPONENT = f"{DOMAIN}/component"
 NAME = f"{DOMAIN}/name"
 UID = f"{DOMAIN}/uid"
 HOST_POD_UID = f"{DOMAIN}/host-pod-uid"
-"""Annotation of ours on a bound virtual pod, its copy's uid: hidden from the tenant's downward API."""
+"""Annotation of ours on a bound virtual pod, see `sync.shared`: hidden from the tenant's downward API."""
 
 Component = Literal["workload", "token"]
 """`workload`: the copy of a tenant's object. `token`: the Secret with a pod's service-account tokens."""
