@@ -21,6 +21,8 @@ MAX_MESSAGE = 1024
 """Bytes that Kubernetes allows in an event's message."""
 REPEAT_SECONDS = 300.0
 """The same event about the same pod is written again only so often; a retry each second is no news."""
+RETRY_SECONDS = 1.0
+"""Pause while the API server cannot be asked."""
 REMEMBERED = 2000
 WAITING = 1000
 
@@ -36,6 +38,8 @@ class _Sent(msgspec.Struct):
 class EventRecorder:
     """Writes events in the background: reporting never delays nor fails the work it reports on.
 
+    One that the API server could not take now waits for its turn, also while this replica may not write.
+
     Args:
         virtual: The virtual API server.
     """
@@ -43,6 +47,7 @@ class EventRecorder:
     def __init__(self, virtual: ApiClient) -> None:
         self._virtual = virtual
         self._queue: asyncio.Queue[tuple[Object, int]] = asyncio.Queue(WAITING)
+        self._next: tuple[Object, int] | None = None
         self._sent: OrderedDict[tuple[str, str, str], _Sent] = OrderedDict()
 
     def emit(self, pod: Object, kind: Type, reason: str, message: str) -> None:
@@ -77,14 +82,20 @@ class EventRecorder:
             log.warning("event dropped", extra={"pod": metadata["name"], "reason": reason})
 
     async def run(self) -> None:
-        """Writes what was reported, until cancelled."""
+        """Writes what was reported, until cancelled; begun again, it goes on where it was."""
         while True:
-            event, count = await self._queue.get()
+            if self._next is None:
+                self._next = await self._queue.get()
+            event, count = self._next
             try:
                 await self._write(event, count)
             except ApiError as error:
+                if error.code == 0 or error.code >= 500:
+                    await asyncio.sleep(RETRY_SECONDS)
+                    continue
                 fields = {"pod": event["involvedObject"]["name"], "error": str(error)}
                 log.info("event not written", extra=fields)
+            self._next = None
 
     async def _write(self, event: Object, count: int) -> None:
         namespace, name = event["metadata"]["namespace"], event["metadata"]["name"]

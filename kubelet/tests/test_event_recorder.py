@@ -1,0 +1,50 @@
+"""Events of the kubelet's own: one that cannot be written now is written later."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from k3k_kubelet.api import EVENTS, ApiClient
+from k3k_kubelet.events import EventRecorder
+from k3k_kubelet.leader import NotLeadingError
+
+from kubelet.tests.clusters import Clusters
+from kubelet.tests.waiting import eventually
+from kubelet.tests.world import World, in_world
+
+pytestmark = pytest.mark.xdist_group("kubelet-clusters")  # two clusters per worker that runs any of them
+
+
+def test_an_event_of_a_time_without_the_lease_is_written_afterwards(clusters: Clusters) -> None:
+    async def test(world: World) -> None:
+        tried, may_write = asyncio.Event(), False
+
+        def gate() -> None:
+            tried.set()
+            if not may_write:
+                raise NotLeadingError
+
+        client = ApiClient(world.virtual.endpoint, before_write=gate)
+        recorder = EventRecorder(client)
+        metadata = {"name": "web", "namespace": world.namespace, "uid": "1"}
+        for reason in ("First", "Second"):
+            recorder.emit({"metadata": metadata}, "Warning", reason, "told once")
+        running = asyncio.create_task(recorder.run())
+        await asyncio.wait_for(tried.wait(), 10)
+        running.cancel()  # as when the Lease is lost
+        may_write = True
+        running = asyncio.create_task(recorder.run())
+
+        async def written() -> bool:
+            found: list[dict[str, Any]] = await world.virtual.list_all(EVENTS, world.namespace)
+            return {"First", "Second"} <= {event["reason"] for event in found}
+
+        try:
+            await eventually(written)
+        finally:
+            running.cancel()
+            await client.close()
+
+    in_world(clusters, test)
