@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from k3k_kubelet.api import PODS
+from k3k_kubelet.api import PODS, PatchType
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.events import timestamp
 from k3k_kubelet.sync.shared import Shared
@@ -60,6 +60,7 @@ class StatusWriter:
         metadata = pod["metadata"]
         written = await self._shared.virtual.patch(
             *(PODS, metadata["namespace"], metadata["name"], translate_status.patch(pod, status)),
+            kind=PatchType.STRATEGIC,
             subresource="status",
         )
         self._shared.stores.virtual_pods.observe(written)

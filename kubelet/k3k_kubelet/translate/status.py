@@ -26,6 +26,9 @@ _OWNED = frozenset({*_PLAIN, *_CONTAINERS, "message", "conditions"})
 """What the host decides; the rest of the virtual status stays as it is, what this version does not know
 included."""
 
+_MERGED_BY_IP = ("hostIPs", "podIPs")
+"""Lists that a strategic merge patch would add to."""
+
 _CONTAINER_FIELDS = tuple(name for name in CONTAINER_STATUS if name != "volumeMounts")
 HOST_CONDITIONS = frozenset(
     {
@@ -120,11 +123,21 @@ def digest(status: Mapping[str, Any]) -> int:
 
 
 def patch(virtual_pod: Mapping[str, Any], status: Mapping[str, Any]) -> Object:
-    """The JSON merge patch of `pods/status` that gives a virtual pod a status; another uid refuses it."""
-    return {
-        "metadata": {"uid": virtual_pod["metadata"]["uid"]},
-        "status": _merge_patch(virtual_pod.get("status") or {}, status),
-    }
+    """The strategic merge patch of `pods/status` that gives a virtual pod a status; another uid refuses it.
+
+    As a kubelet's it names the conditions that change, one by one: somebody inside may be setting another
+    one, a readiness gate, at this moment.
+    """
+    old = virtual_pod.get("status") or {}
+    plain = [{key: value for key, value in each.items() if key != "conditions"} for each in (old, status)]
+    change = _merge_patch(*plain)
+    for key in _MERGED_BY_IP:
+        if change.get(key) and old.get(key):
+            change[key] = [{"$patch": "replace"}, *change[key]]
+    conditions = _changed_conditions(old.get("conditions") or (), status.get("conditions") or ())
+    if conditions:
+        change["conditions"] = conditions
+    return {"metadata": {"uid": virtual_pod["metadata"]["uid"]}, "status": change}
 
 
 def gates_to_host(virtual_pod: Mapping[str, Any], host_pod: Mapping[str, Any]) -> Object | None:
@@ -286,6 +299,17 @@ def _comparable(status: Mapping[str, Any]) -> Object:
 
 def _by_type(conditions: Iterable[Object]) -> dict[str, Object]:
     return {each["type"]: each for each in conditions}
+
+
+def _changed_conditions(old: Iterable[Object], new: Iterable[Object]) -> list[Object]:
+    before = {each["type"]: {key: value for key, value in each.items() if value is not None} for each in old}
+    after = _by_type(new)
+    changed = [
+        dict.fromkeys(key for key in before.get(kind, ()) if key not in condition) | condition
+        for kind, condition in after.items()
+        if before.get(kind) != condition
+    ]
+    return changed + [{"$patch": "delete", "type": kind} for kind in before if kind not in after]
 
 
 def _merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> Object:

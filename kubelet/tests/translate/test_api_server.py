@@ -181,6 +181,8 @@ def test_a_status_that_was_written_is_not_written_again(host: ControlPlane) -> N
         virtual = await client.create(PODS, "inside", inside({}, name="status"))
         for more in (
             {"phase": "Pending", "message": "m", "reason": "R", "podIPs": [], "podIP": "", "hostIPs": []},
+            {"podIP": "10.244.0.7", "podIPs": [{"ip": "10.244.0.7"}, {"ip": "fd00::7"}]},
+            {"podIP": "10.244.0.8", "podIPs": [{"ip": "10.244.0.8"}]},
             {
                 "containerStatuses": [
                     test_status.container(resources={"limits": {"cpu": "1", "memory": "1Mi"}})
@@ -193,9 +195,29 @@ def test_a_status_that_was_written_is_not_written_again(host: ControlPlane) -> N
             new = status.to_virtual(host_pod, virtual)
             assert new is not None
             patch = status.patch(virtual, new)
-            virtual = await client.patch(PODS, "inside", "status", patch, subresource="status")
+            virtual = await client.patch(
+                *(PODS, "inside", "status", patch), kind=PatchType.STRATEGIC, subresource="status"
+            )
             assert status.to_virtual(host_pod, virtual) is None
             assert virtual["status"]["qosClass"] == "BestEffort"
+
+    call(host, run)
+
+
+def test_a_condition_that_is_set_inside_meanwhile_stays(host: ControlPlane) -> None:
+    async def run(client: ApiClient) -> None:
+        stale = await client.create(PODS, "inside", inside({}, name="meanwhile"))
+        gate = {"status": {"conditions": [test_status.known("example.com/a")]}}
+        path = (PODS, "inside", "meanwhile")
+        await client.patch(*path, gate, kind=PatchType.STRATEGIC, subresource="status")
+        host_pod = test_status.running()
+        new = status.to_virtual(host_pod, stale)
+        assert new is not None
+        patch = status.patch(stale, new)
+        virtual = await client.patch(*path, patch, kind=PatchType.STRATEGIC, subresource="status")
+        assert status.to_virtual(host_pod, virtual) is None
+        kinds = {each["type"] for each in virtual["status"]["conditions"]}
+        assert kinds == {"ContainersReady", "PodScheduled", "Ready", "example.com/a"}
 
     call(host, run)
 

@@ -207,15 +207,36 @@ def test_messages_have_virtual_names() -> None:
 def test_the_patch_names_only_what_changes_and_is_tied_to_the_pod() -> None:
     virtual = {
         **pod(),
-        "status": {**RUNNING, "reason": "Old", "resources": {"limits": {"cpu": "1", "memory": "1Mi"}}},
+        "status": {
+            **RUNNING,
+            "reason": "Old",
+            "resources": {"limits": {"cpu": "1", "memory": "1Mi"}},
+            "conditions": [
+                condition("Ready", "False", reason="R"),
+                condition("ContainersReady"),
+                known("PodResizePending"),
+            ],
+        },
     }
-    new = {**RUNNING, "podIP": "10.244.0.8", "resources": {"limits": {"cpu": "2"}}}
+    new = {
+        **RUNNING,
+        "podIP": "10.244.0.8",
+        "podIPs": [{"ip": "10.244.0.8"}],
+        "resources": {"limits": {"cpu": "2"}},
+        "conditions": [known("Ready"), known("ContainersReady"), known("PodScheduled")],
+    }
     assert status.patch(virtual, new) == {
         "metadata": {"uid": "pod-uid"},
         "status": {
             "reason": None,
             "podIP": "10.244.0.8",
+            "podIPs": [{"$patch": "replace"}, {"ip": "10.244.0.8"}],
             "resources": {"limits": {"cpu": "2", "memory": None}},
+            "conditions": [
+                {"reason": None, **known("Ready")},
+                known("PodScheduled"),
+                {"$patch": "delete", "type": "PodResizePending"},
+            ],
         },
     }
 
