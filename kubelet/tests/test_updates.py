@@ -280,6 +280,25 @@ def test_the_generation_is_observed_when_the_hosts_kubelet_has_seen_it(clusters:
     in_world(clusters, test)
 
 
+def test_a_status_that_is_not_taken_whole_is_taken_in_part(clusters: Clusters) -> None:
+    """Here the tenant has ended the container of a pod that is not restarted: it cannot run any more."""
+
+    async def test(world: World) -> None:
+        await world.pod("web", restartPolicy="Never")
+        pod = await world.running("web", "node-a")
+        (status,) = pod["status"]["containerStatuses"]
+        ended = {**status, "state": {"terminated": {"exitCode": 0}}, "ready": False}
+        await world.virtual.patch(
+            *(PODS, world.namespace, "web", {"status": {"containerStatuses": [ended]}}), subresource="status"
+        )
+        await world.report("web", {"message": "more to tell"})
+        pod = await world.until("web", lambda pod: pod["status"].get("message") == "more to tell")
+        assert "terminated" in pod["status"]["containerStatuses"][0]["state"]
+        assert condition(pod, "Ready")["status"] == "True"
+
+    in_world(clusters, test)
+
+
 def test_a_disruption_budget_inside_is_kept_by_its_own_controller(clusters: Clusters) -> None:
     """The budget counts the virtual pods' readiness, which is the host's word."""
 

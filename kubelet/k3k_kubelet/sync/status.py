@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
-from k3k_kubelet.api import PODS, PatchType
+from k3k_kubelet.api import PODS, InvalidError, PatchType
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.events import timestamp
 from k3k_kubelet.sync.shared import Shared
 from k3k_kubelet.translate import status as translate_status
 from k3k_kubelet.translate.status import UNKNOWN, Outcome
+
+log = logging.getLogger(__name__)
 
 _SCHEDULED = "PodScheduled"
 _MAX_MESSAGE = 1024
@@ -34,18 +37,28 @@ class StatusWriter:
     async def mirror(self, pod: Object, host: Object, outcome: Outcome = UNKNOWN) -> None:
         """Gives the virtual pod the status of its copy.
 
-        An API server of an older version drops the fields that it does not know: the same status is not sent
-        again as long as the pod has what was left of it.
+        An API server of another version drops fields that it does not know, and may refuse what it knows
+        otherwise: such a field stays as it is, the others are written. The same status is not sent again as
+        long as the pod has what was left of it.
         """
         status = translate_status.to_virtual(host, pod, outcome)
-        uid = pod["metadata"]["uid"]
+        metadata = pod["metadata"]
+        uid = metadata["uid"]
         if status is None:
             self._kept.pop(uid, None)
             return
         wanted = translate_status.digest(status)
         if self._kept.get(uid) == (wanted, translate_status.digest(pod.get("status") or {})):
             return
-        kept = translate_status.digest((await self.write(pod, status)).get("status") or {})
+        try:
+            written = await self.write(pod, status)
+        except InvalidError as error:
+            left = translate_status.without(status, pod.get("status"), error.details.get("causes") or ())
+            if left is None:
+                raise
+            log.warning("status not taken whole", extra={"pod": metadata["name"], "error": str(error)})
+            written = await self.write(pod, left)
+        kept = translate_status.digest(written.get("status") or {})
         if kept == wanted:
             self._kept.pop(uid, None)
         else:

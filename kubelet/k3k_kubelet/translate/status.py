@@ -122,6 +122,27 @@ def digest(status: Mapping[str, Any]) -> int:
     return hash(json.dumps(_comparable(status), sort_keys=True))
 
 
+def without(
+    status: Mapping[str, Any], current: Mapping[str, Any] | None, causes: Iterable[Mapping[str, Any]]
+) -> Object | None:
+    """A status whose fields that an API server has refused stay as they are.
+
+    Args:
+        status: the status that was refused.
+        current: the status that the pod has.
+        causes: of the Status that the API server answered.
+
+    Returns:
+        None if nothing of the status was the cause.
+    """
+    paths = [each.get("field", "").split(".") for each in causes]
+    refused = {path[1].partition("[")[0] for path in paths if path[0] == "status" and len(path) > 1}
+    if not refused & status.keys():
+        return None
+    left = {key: value for key, value in status.items() if key not in refused}
+    return left | {key: value for key, value in (current or {}).items() if key in refused}
+
+
 def patch(virtual_pod: Mapping[str, Any], status: Mapping[str, Any]) -> Object:
     """The strategic merge patch of `pods/status` that gives a virtual pod a status; another uid refuses it.
 
@@ -252,7 +273,8 @@ def _since(condition: Object, current: Iterable[Object]) -> Object:
     """A condition of ours, with the time since when it is so."""
     known = _by_type(current).get(condition["type"], {})
     same = known.get("status") == condition["status"] and known.get("reason") == condition["reason"]
-    return {**condition, "lastTransitionTime": known["lastTransitionTime"]} if same else condition
+    since = known.get("lastTransitionTime") if same else None
+    return {**condition, "lastTransitionTime": since} if since else condition
 
 
 def _conditions(

@@ -340,3 +340,30 @@ def test_a_readiness_gate_inside_is_not_the_hosts_to_set(gate: str) -> None:
     found = to_virtual(host, inside)
     assert found is not None
     assert found["conditions"] == [known("Ready"), known("example.com/a", gate)]
+
+
+CAUSES: list[tuple[list[str], dict[str, Any] | None]] = [
+    (["status.containerStatuses[0].state"], {"phase": "Running", "containerStatuses": ["old"]}),
+    (["status.podIPs[1]", "status.containerStatuses"], {"phase": "Running", "containerStatuses": ["old"]}),
+    (["metadata.uid"], None),
+    (["status"], None),
+    ([""], None),
+    ([], None),
+]
+
+
+@pytest.mark.parametrize(("fields", "left"), CAUSES)
+def test_only_what_an_api_server_refuses_is_left_out(fields: list[str], left: dict[str, Any] | None) -> None:
+    new: dict[str, Any] = {"phase": "Running", "containerStatuses": ["new"]}
+    causes = [{"field": field} for field in fields]
+    current = {"phase": "Pending", "containerStatuses": ["old"]}
+    assert status.without(new, current, causes) == left
+
+
+def test_a_condition_that_a_tenant_wrote_without_its_time_is_no_trouble() -> None:
+    wanted = known("PodResizePending", reason="Deferred")
+    current = {"type": "PodResizePending", "status": "True", "reason": "Deferred", "lastTransitionTime": None}
+    inside = {**pod(), "status": {"conditions": [current]}}
+    found = status.to_virtual(running(conditions=[]), inside, status.Outcome(resize=wanted))
+    assert found is not None
+    assert found["conditions"] == [wanted]
