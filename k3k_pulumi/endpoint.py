@@ -17,10 +17,13 @@ from typing import Any
 
 from k3k_pulumi.model import VirtualClusterSpec
 
-POLL_SECONDS = 1.0
+POLL_SECONDS = 0.2
 """Between two questions to the API server."""
-REQUEST_TIMEOUT = 5.0
-"""Seconds for one answer."""
+CONNECT_TIMEOUT, REQUEST_TIMEOUT = 1.0, 5.0
+"""Seconds for the connection and one answer. A packet sent before the Service has its rules is lost, and TCP
+repeats it only after a second or more."""
+READY = ("/readyz", "/api/v1/namespaces/default/serviceaccounts/default")
+"""The server's own word, and the account without which it refuses pods: its controllers make that later."""
 
 
 class UnreachableError(TimeoutError):
@@ -57,25 +60,26 @@ def _balancer(service: Mapping[str, Any]) -> str | None:
 
 
 def wait_until_ready(kubeconfig: str, timeout: float) -> None:
-    """Asks the API server's /readyz with the credentials of a kubeconfig until it answers 200.
+    """Asks the API server with the credentials of a kubeconfig until it is ready and would take a pod.
 
     Args:
         kubeconfig: As made by `pki.kubeconfig`: JSON, everything inline.
         timeout: Seconds.
 
     Raises:
-        UnreachableError: No such answer in time.
+        UnreachableError: No answer 200 to one of `READY` in time.
     """
     target = _Target.of(kubeconfig)
     context = target.context()
     deadline = time.monotonic() + timeout
-    while (failure := _failure(target, context)) is not None:
-        if time.monotonic() + POLL_SECONDS > deadline:
-            raise UnreachableError(
-                f"{target.url}/readyz did not answer 200 within {timeout:g} s, asked from the machine that "
-                f"runs Pulumi; last: {failure}"
-            )
-        time.sleep(POLL_SECONDS)
+    for path in READY:
+        while (failure := _failure(target, context, path)) is not None:
+            if time.monotonic() + POLL_SECONDS > deadline:
+                raise UnreachableError(
+                    f"{target.url}{path} did not answer 200 within {timeout:g} s, asked from this machine; "
+                    f"last: {failure}"
+                )
+            time.sleep(POLL_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -109,15 +113,16 @@ class _Target:
         return context
 
 
-def _failure(target: _Target, context: ssl.SSLContext) -> str | None:
-    """Why the API server is not ready; None when it is."""
+def _failure(target: _Target, context: ssl.SSLContext, path: str) -> str | None:
+    """Why the API server does not answer 200; None when it does."""
     host, port = _host_and_port(target.url)
     connection = http.client.HTTPConnection(host, port, timeout=REQUEST_TIMEOUT)
     try:
-        plain = socket.create_connection((host, port), timeout=REQUEST_TIMEOUT)
+        plain = socket.create_connection((host, port), timeout=CONNECT_TIMEOUT)
+        plain.settimeout(REQUEST_TIMEOUT)
         # The name to check is not always the one to connect to, which HTTPSConnection takes for granted.
         connection.sock = context.wrap_socket(plain, server_hostname=target.server_name)
-        connection.request("GET", "/readyz")
+        connection.request("GET", path)
         answer = connection.getresponse()
         body = answer.read(1000).decode(errors="replace").strip()
     except TimeoutError:

@@ -6,11 +6,7 @@ import ipaddress
 import socket
 import time
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any
-
-import urllib3
-from kubernetes import client
 
 from k3k_pulumi.direct.cluster import Cluster
 from k3k_pulumi.direct.host import DirectError, Host, Object, Ref
@@ -18,17 +14,10 @@ from k3k_pulumi.direct.keys import keys
 from k3k_pulumi.direct.reasons import explain
 from k3k_pulumi.direct.remove import is_ours
 from k3k_pulumi.direct.steps import OnStep, silent
-from k3k_pulumi.endpoint import endpoint
+from k3k_pulumi.endpoint import endpoint, wait_until_ready
 from k3k_pulumi.manifests import virtual_cluster, waits_for_ready
 from k3k_pulumi.model import VirtualClusterSpec
 from k3k_pulumi.pki import ClusterPki, kubeconfig
-
-PROBE_SECONDS = 0.2  # between two questions to the API server
-# For the connection and for the answer. A packet sent before the Service has its rules is lost, and TCP
-# repeats it only after a second or more.
-PROBE_TIMEOUT = (1.0, 5.0)
-# The server's own word, and the account without which it refuses pods: its controllers make that a bit later.
-_ANSWERS = ("/readyz", "/api/v1/namespaces/default/serviceaccounts/default")
 
 
 def deploy(
@@ -69,7 +58,7 @@ def deploy(
         text = kubeconfig(spec, url, pki.server_ca.certificate, pki.admin.certificate, pki.admin.key)
         cluster = Cluster(spec.name, spec.namespace, spec.control_plane_namespace, url, text)
         with on_step(f"API server answers at {url}"):
-            _await_api(cluster, deadline)
+            wait_until_ready(text, deadline - time.monotonic())
         with on_step("Virtual kubelet starts"):
             _await(host, manifests, "Deployment", deadline)
     except TimeoutError as error:
@@ -172,28 +161,3 @@ def _ready(workload: Object | None) -> bool:
     if status.get("observedGeneration", 0) < workload["metadata"]["generation"]:
         return False
     return all(status.get(kind, 0) == wanted for kind in ("replicas", "updatedReplicas", "readyReplicas"))
-
-
-def _await_api(cluster: Cluster, deadline: float) -> None:
-    """Asks the API server from here until it is ready, and until it would take a pod."""
-    api = cluster.api_client()
-    api.configuration.retries = False
-    try:
-        for path in _ANSWERS:
-            while (answer := _answer(api, cluster.endpoint + path)) != HTTPStatus.OK:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"{cluster.endpoint}{path}, asked from this machine: {answer}")
-                time.sleep(PROBE_SECONDS)
-    finally:
-        api.close()
-
-
-def _answer(api: client.ApiClient, url: str) -> HTTPStatus | str:
-    """OK, or what there was instead."""
-    try:
-        answer = api.call_api("GET", url, _request_timeout=PROBE_TIMEOUT)
-    except (client.ApiException, urllib3.exceptions.HTTPError) as error:
-        return str(error)
-    if answer.status == HTTPStatus.OK:
-        return HTTPStatus.OK
-    return f"{answer.status} {answer.read().decode(errors='replace')}"

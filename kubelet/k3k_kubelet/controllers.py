@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import Protocol
 
-from k3k_kubelet.api import ApiClient
+from k3k_kubelet.api import ApiClient, ApiError
 from k3k_kubelet.leader import Leader
 from k3k_kubelet.node import NodeManager
 from k3k_kubelet.node.heartbeat import Heartbeats
@@ -20,7 +20,8 @@ from k3k_kubelet.sync.tokens import TokenController
 log = logging.getLogger(__name__)
 
 PATROL_SECONDS = 60.0
-"""How often both sides are compared as a whole, whatever the watches told."""
+"""How often both sides are compared as a whole, and what we know of them with what they say, whatever the
+watches told."""
 
 
 class Controller(Protocol):
@@ -104,6 +105,12 @@ class Controllers:
         while True:
             await asyncio.sleep(PATROL_SECONDS)
             self._add_all()
+            for informer in self._shared.stores.informers:
+                try:
+                    await informer.verify()
+                except ApiError as error:
+                    fields = {"resource": informer.resource.plural, "error": str(error)}
+                    log.info("not verified", extra=fields)
 
     def _add_all(self) -> None:
         for controller in self._all:

@@ -34,7 +34,7 @@ OBJECTS = Gauge(
 )
 WATCH_RESTARTS = Counter(
     "k3k_kubelet_watch_restarts_total",
-    "Watches begun again, by why: ended (in turn), failed, or gone (listed again first).",
+    "Watches begun again, by why: ended (in turn), failed, gone or lost (both listed again first).",
     ["api", "resource", "reason"],
     registry=REGISTRY,
 )

@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 CLIENT_NAME = "k3k-pulumi-kubelet"
 """Common name towards the virtual API server."""
 RETRY_SECONDS = 1.0
+CONNECTIONS = 160
+"""At most: as many as work may go on, the slow work of `cache.queue` included. 10 are enough mostly."""
 HEARTBEAT_CONNECTIONS = 8
 
 
@@ -115,8 +117,8 @@ class Process:
     async def _assemble(self, address: str, leader: Leader) -> Kubelet:
         config, virtual = self._config, self._virtual_endpoint
         clients = Clients(
-            host=self._client(self._host_endpoint, connections=32, before_write=leader.check),
-            virtual=self._client(virtual, connections=32, before_write=leader.check),
+            host=self._client(self._host_endpoint, connections=CONNECTIONS, before_write=leader.check),
+            virtual=self._client(virtual, connections=CONNECTIONS, before_write=leader.check),
             heartbeats=self._client(
                 virtual,
                 connections=HEARTBEAT_CONNECTIONS,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import shutil
 import socket
 import ssl
@@ -10,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from k3k_kubelet import certificates
 from k3k_kubelet.api import ApiClient, VirtualEndpoint
@@ -123,6 +126,12 @@ class ControlPlane:
             process.kill()
             process.wait()
 
+    def compact(self) -> None:
+        """Has etcd forget all but the newest state of everything."""
+        etcd = f"http://{ADDRESS}:{self.etcd_port}/v3/kv"
+        newest = _post(f"{etcd}/range", {"key": base64.b64encode(b"/").decode()})["header"]["revision"]
+        _post(f"{etcd}/compaction", {"revision": newest, "physical": True})
+
     def client(self) -> ApiClient:
         """An administrator's client."""
         files = (self.pki / "admin.crt", self.pki / "admin.key")
@@ -207,6 +216,11 @@ class ControlPlane:
             ip_addresses=(ADDRESS,),
             usages=usages,  # type: ignore[arg-type]
         )
+
+
+def _post(url: str, body: dict[str, Any]) -> Any:
+    with urllib.request.urlopen(url, data=json.dumps(body).encode(), timeout=10) as answer:
+        return json.load(answer)
 
 
 def _authority(directory: Path, name: str) -> None:

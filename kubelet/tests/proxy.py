@@ -57,13 +57,15 @@ class Fault:
 
     Attributes:
         answer: Instead of passing them on.
-        applies: To which of them.
+        applies: To which of them, by their head and body.
         times: To how many of them, without end by default.
     """
 
     answer: Answer
-    applies: Callable[[web.Request], bool] = field(default=lambda _: True)
+    applies: Callable[[web.Request, bytes], bool] = field(default=lambda _, __: True)
     times: float = float("inf")
+    hits: int = 0
+    """How many it was so far."""
 
 
 class Proxy:
@@ -183,9 +185,11 @@ class Proxy:
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         code, at = 0, time.monotonic()
         try:
-            fault = next((each for each in self.faults if each.times > 0 and each.applies(request)), None)
+            body = await request.read()
+            faults = (each for each in self.faults if each.times > each.hits and each.applies(request, body))
+            fault = next(faults, None)
             if fault is not None:
-                fault.times -= 1
+                fault.hits += 1
                 response = await fault.answer(self, request)
             else:
                 response = await self._pass_on(request)
@@ -230,9 +234,14 @@ class Proxy:
             self.watches.discard(watch)
 
 
-def is_watch(request: web.Request) -> bool:
+def is_watch(request: web.Request, _: bytes = b"") -> bool:
     """Whether a request is a watch."""
     return request.query.get("watch") == "true"
+
+
+def is_write(request: web.Request, _: bytes = b"") -> bool:
+    """Whether a request may change something."""
+    return request.method != "GET"
 
 
 def abort(request: web.Request) -> None:

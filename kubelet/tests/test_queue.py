@@ -6,9 +6,11 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
 
+import pytest
 from k3k_kubelet.cache import WorkQueue
+from k3k_kubelet.cache import queue as queue_module
 
-from kubelet.tests.waiting import eventually
+from kubelet.tests.waiting import eventually, never
 
 
 def with_queue(
@@ -143,5 +145,65 @@ def test_a_worker_may_ask_for_another_round() -> None:
     async def test(queue: WorkQueue[str]) -> None:
         queue.add("a")
         await eventually(lambda: len(seen) == 3)
+
+    with_queue(worker, test)
+
+
+def test_keys_that_hang_leave_room_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_module, "SLOW_SECONDS", 0.1)
+    gate = asyncio.Event()
+    started: set[str] = set()
+
+    async def worker(key: str) -> None:
+        started.add(key)
+        if key.startswith("slow"):
+            await gate.wait()
+
+    async def test(queue: WorkQueue[str]) -> None:
+        for number in range(20):
+            queue.add(f"slow-{number}")
+        # 2 at a time and 3 times as many slow ones, with the last two counting as going on: then it is full.
+        await eventually(lambda: len(started) == 8)
+        queue.add("fast")
+        await never(lambda: _is(len(started) > 8), 0.3)
+        gate.set()
+        await eventually(lambda: len(started) == 21)
+        await eventually(lambda: not len(queue))
+        gate.clear()
+        started.clear()
+        for number in range(6):
+            queue.add(f"slow-{number}")
+        await eventually(lambda: len(started) == 6)
+        queue.add("fast")
+        await eventually(lambda: "fast" in started)
+
+    with_queue(worker, test, concurrency=2)
+
+
+async def _is(value: bool) -> bool:
+    return value
+
+
+def test_a_queue_holds_each_key_once_however_often_it_is_added() -> None:
+    gate = asyncio.Event()
+
+    async def worker(key: str) -> float:
+        await gate.wait()
+        return 3600.0 + int(key)
+
+    async def test(queue: WorkQueue[str]) -> None:
+        gate.set()
+        for _ in range(300):
+            for number in range(10):
+                queue.add(str(number))  # each round ends with a delay of an hour, which the next one shortens
+            await eventually(lambda: not len(queue), interval=0)
+        held = (queue._waiting, queue._dirty, queue._active, queue._failures, queue._added, queue._slow)
+        assert [len(each) for each in held] == [0] * len(held)
+        assert len(queue._delayed) == 10
+        assert len(queue._heap) <= 2 * 10 + 64
+        gate.clear()
+        for _ in range(1000):
+            queue.add("1")
+        assert len(queue._waiting) == 1
 
     with_queue(worker, test)

@@ -12,12 +12,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 from k3k_kubelet.api import LEASES, PODS
-from k3k_kubelet.cache import Informer, Store
 
-from kubelet.tests.clusters import NAMESPACE, Clusters
+from kubelet.tests.clusters import Clusters
 from kubelet.tests.proxy import slow
 from kubelet.tests.replica import Replica
 from kubelet.tests.waiting import eventually
+from kubelet.tests.witness import witness
 from kubelet.tests.world import World, in_world
 
 pytestmark = pytest.mark.xdist_group("kubelet-clusters")  # two clusters per worker that runs any of them
@@ -42,35 +42,6 @@ def replicas(clusters: Clusters) -> Iterator[tuple[Replica, Replica]]:
         for replica in pair:
             replica.close()
         clusters.start_kubelet()
-
-
-class Witness:
-    """Sees every host pod there ever was: uids by name."""
-
-    def __init__(self) -> None:
-        self.uids: dict[str, set[str]] = {}
-        self.store = Store()
-        self.store.subscribe(
-            lambda change: self.uids.setdefault(change.entry.name, set()).add(change.entry.uid)
-        )
-
-    def assert_once(self, world: World, *names: str) -> None:
-        """Each of these pods has had one copy, and no other pod of the namespace inside any."""
-        ours = {name: uids for name, uids in self.uids.items() if f"-{world.namespace}-" in name}
-        assert set(ours) == {world.host_name(name) for name in names}
-        assert [name for name, uids in ours.items() if len(uids) != 1] == []
-
-
-@contextlib.asynccontextmanager
-async def witness(world: World) -> AsyncIterator[Witness]:
-    found = Witness()
-    informer = Informer(world.host, PODS, found.store, namespace=NAMESPACE)
-    task = asyncio.create_task(informer.run())
-    try:
-        await informer.synced.wait()
-        yield found
-    finally:
-        task.cancel()
 
 
 def test_both_serve_every_node(clusters: Clusters, replicas: tuple[Replica, Replica]) -> None:

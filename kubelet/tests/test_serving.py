@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from k3k_kubelet.cache import Store
 from k3k_kubelet.config import Config
-from k3k_kubelet.node import NodeApis, manifest, serving
+from k3k_kubelet.node import NodeApis, serving
 from k3k_kubelet.translate import identity
 
 from kubelet.tests.waiting import eventually
@@ -55,10 +55,10 @@ class Replica:
 
     def put(self, name: str, port: int, **labels: str) -> None:
         self._version += 1
-        node = manifest.node(name, port, "192.0.2.1", CONFIG)
-        node["metadata"] |= {"uid": f"uid-{name}", "resourceVersion": str(self._version)}
-        node["metadata"]["labels"] |= labels
-        self.nodes.put(node)
+        metadata = {"name": name, "uid": f"uid-{name}", "resourceVersion": str(self._version)}
+        status = {"daemonEndpoints": {"kubeletEndpoint": {"Port": port}}}
+        labels = {identity.CLUSTER: CONFIG.cluster, **labels}
+        self.nodes.put({"metadata": {**metadata, "labels": labels}, "status": status})
 
     def remove(self, name: str) -> None:
         self._version += 1

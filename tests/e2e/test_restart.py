@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from tests.e2e.conftest import MakeCluster
 from tests.e2e.support.clusters import View, both, identity, running
 from tests.e2e.support.objects import config_map, container, deployment, pod
@@ -9,7 +12,7 @@ from tests.e2e.support.polling import eventually
 from tests.e2e.support.processes import crash, kubelet_pod
 
 
-def snapshot(view: View) -> dict[str, object]:
+def snapshot(view: View) -> dict[str, dict[str, object]]:
     """What must be the same after a restart: the pods inside and their copies, each with its containers."""
     inside = {pod["metadata"]["name"]: identity(pod) for pod in running(view.inside, "app=web", 3)}
     copies = {name: identity(pod) for name, pod in view.host_pods(namespace="default").items()}
@@ -66,20 +69,25 @@ def test_changes_while_the_kubelet_is_away(make_cluster: MakeCluster) -> None:
 
 
 @both
-def test_control_plane_deleted(make_cluster: MakeCluster) -> None:
+def test_control_plane_deleted_while_a_deployment_scales(make_cluster: MakeCluster) -> None:
     view = make_cluster(persistence={"type": "dynamic"})
     view.inside.apply(config_map("kept", {"a": "1"}), deployment("web", 3))
     before = snapshot(view)
-    uids = objects(view)
+    made = objects(view)
     (server,) = running(view.control_plane, SERVER, 1)
 
-    view.control_plane("delete", "pod", server["metadata"]["name"])
-    (again,) = running(view.control_plane, SERVER, 1, timeout=120)
-    assert again["metadata"]["uid"] != server["metadata"]["uid"]
+    view.inside.apply(deployment("scaled", 6))
+    view.control_plane("delete", "pod", server["metadata"]["name"], "--wait=false")
+    eventually(lambda: server["metadata"]["uid"] not in uids(view.control_plane.get("pods", "-l", SERVER)))
+    running(view.control_plane, SERVER, 1, timeout=120)
     # kubectl trusts nothing but the CA of the kubeconfig from before, and is known by its old certificate.
     eventually(lambda: view.inside("get", "--raw=/readyz") == "ok")
-    assert objects(view) == uids
-    assert snapshot(view) == before
+    assert objects(view) == made
+    scaled = running(view.inside, "app=scaled", 6)
+    after = snapshot(view)
+    assert after["inside"] == before["inside"]
+    assert after["copies"].items() >= before["copies"].items()
+    assert after["copies"].keys() - before["copies"].keys() == {pod["metadata"]["name"] for pod in scaled}
 
     view.inside("scale", "deployment/web", "--replicas=4")
     running(view.inside, "app=web", 4)
@@ -90,6 +98,10 @@ SERVER = "k3k-pulumi.io/component=server"
 
 def objects(view: View) -> set[str]:
     """Uids of what was made, and of the ConfigMap with the CA that the control plane itself keeps."""
-    found = view.inside.get("configmaps,deployments,replicasets")
+    found = view.inside.get("configmaps", "kept", "kube-root-ca.crt") + view.inside.get("deployments")
     assert {"kept", "kube-root-ca.crt", "web"} <= {item["metadata"]["name"] for item in found}
+    return uids(item for item in found if item["metadata"]["name"] != "scaled")
+
+
+def uids(found: Iterable[Any]) -> set[str]:
     return {item["metadata"]["uid"] for item in found}

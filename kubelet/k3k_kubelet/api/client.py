@@ -90,6 +90,7 @@ class ApiClient:
         *,
         query: Mapping[str, str] | None = None,
         metadata_only: bool = False,
+        size: int | None = None,
     ) -> AsyncIterator[Object]:
         """The pages of a list, each a List object: one by one, so that a large one is never held whole.
 
@@ -97,7 +98,7 @@ class ApiClient:
             GoneError: The list outlived its snapshot; begin again.
         """
         accept = _METADATA_ONLY.format("List") if metadata_only else None
-        parameters = {**(query or {}), "limit": str(PAGE)}
+        parameters = {**(query or {}), "limit": str(size or PAGE)}
         while True:
             page = await self.request("GET", resource.path(namespace), query=parameters, accept=accept)
             yield page

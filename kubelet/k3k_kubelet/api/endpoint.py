@@ -83,7 +83,20 @@ def _stamp(file: Path) -> tuple[int, int]:
     return stat.st_mtime_ns, stat.st_ino
 
 
-class HostEndpoint:
+class _Address:
+    """Where an API server is, and the context for new connections to it."""
+
+    def __init__(self, host: str, port: int, context: _ReloadedContext) -> None:
+        self.host = host
+        self.port = port
+        self._context = context
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """The context for new connections."""
+        return self._context.get()
+
+
+class HostEndpoint(_Address):
     """The host's API server, with a mounted service-account token.
 
     Args:
@@ -95,26 +108,10 @@ class HostEndpoint:
     name = "host"
 
     def __init__(self, host: str, port: int, directory: Path) -> None:
-        self._host = host
-        self._port = port
+        super().__init__(host, port, _ReloadedContext(directory / "ca.crt"))
         self._token_file = directory / "token"
-        self._context = _ReloadedContext(directory / "ca.crt")
         self._token = ""
         self._read_at = float("-inf")
-
-    @property
-    def host(self) -> str:
-        """Address or DNS name."""
-        return self._host
-
-    @property
-    def port(self) -> int:
-        """TCP port."""
-        return self._port
-
-    def ssl_context(self) -> ssl.SSLContext:
-        """The context for new connections."""
-        return self._context.get()
 
     def token(self) -> str | None:
         """The token, at most a minute old."""
@@ -128,7 +125,7 @@ class HostEndpoint:
         self._read_at = float("-inf")
 
 
-class VirtualEndpoint:
+class VirtualEndpoint(_Address):
     """The virtual cluster's API server, with a client certificate.
 
     Args:
@@ -141,23 +138,7 @@ class VirtualEndpoint:
     name = "virtual"
 
     def __init__(self, host: str, port: int, ca_file: Path, certificate: tuple[Path, Path]) -> None:
-        self._host = host
-        self._port = port
-        self._context = _ReloadedContext(ca_file, certificate)
-
-    @property
-    def host(self) -> str:
-        """Address or DNS name."""
-        return self._host
-
-    @property
-    def port(self) -> int:
-        """TCP port."""
-        return self._port
-
-    def ssl_context(self) -> ssl.SSLContext:
-        """The context for new connections."""
-        return self._context.get()
+        super().__init__(host, port, _ReloadedContext(ca_file, certificate))
 
     def token(self) -> str | None:
         """None: the certificate says who we are."""

@@ -14,8 +14,8 @@ from k3k_kubelet.api.endpoint import base_url
 from k3k_kubelet.api.errors import UnreachableError, from_response, from_status
 from k3k_kubelet.api.resources import Resource
 
-IDLE_SECONDS = 120.0
-"""A watch without a byte for so long is dead: an API server sends a bookmark about each minute."""
+IDLE_SECONDS = 80.0
+"""A watch without a byte for so long is dead: an API server sends a bookmark each minute."""
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 

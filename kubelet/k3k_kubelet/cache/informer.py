@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Mapping
 
 from k3k_kubelet import metrics
@@ -18,6 +19,10 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LAST_PAUSE = 0.2, 5.0
 """Seconds between tries after errors: doubled from the first to the last."""
+VERIFIED_AT_ONCE = 100
+"""Objects of a page of `verify`: with their managedFields, a few kB each."""
+IN_FLIGHT_SECONDS = 3.0
+"""How long a change may be under way to us before it counts as lost."""
 
 
 class Informer:
@@ -59,31 +64,70 @@ class Informer:
         self._version: str | None = None
         self._was_cut = False
         self._failures = 0
+        self._watching: asyncio.Timeout | None = None
         self._labels = {"api": client.endpoint.name, "resource": resource.plural}
         metrics.observe(metrics.OBJECTS, lambda: len(store), **self._labels)
 
     async def run(self) -> None:
         """Keeps the store current until cancelled; errors are logged and tried again without end."""
         while True:
+            reason, error = "ended", None
+            began = time.monotonic()
             try:
                 if self._version is None:
                     await self._list()
                 elif self._was_cut:
                     await self._check_history(self._version)
                 self._was_cut = False
-                await self._watch()
-                self._count_restart("ended")
-            except GoneError as error:
-                self._count_restart("gone")
-                log.info("list again", extra={"resource": self.resource.plural, "why": error.message})
-                self._version = None
-            except ApiError as error:
-                self._count_restart("failed")
-                self._was_cut = True
-                await self._pause(error)
+                began = time.monotonic()
+                async with asyncio.timeout(None) as self._watching:
+                    await self._watch()
+            except GoneError as gone:
+                reason, self._version = "gone", None
+                log.info("list again", extra={"resource": self.resource.plural, "why": gone.message})
+            except TimeoutError:
+                reason, self._version = "lost", None
+            except ApiError as failed:
+                reason, error, self._was_cut = "failed", failed, True
+            self._watching = None
+            metrics.WATCH_RESTARTS.labels(**self._labels, reason=reason).inc()
+            await self._pause(error, time.monotonic() - began)
 
-    def _count_restart(self, reason: str) -> None:
-        metrics.WATCH_RESTARTS.labels(**self._labels, reason=reason).inc()
+    async def verify(self) -> None:
+        """Compares the store with the server, and lists again where a change got lost on its way.
+
+        No watch of a working API server loses one. But one that merely seems to live may, and nothing else
+        would find that before the object changes again.
+
+        Raises:
+            ApiError: The server cannot be asked.
+        """
+        if self._watching is None:  # it is about to find out itself
+            return
+        found: dict[Key, int] = {}
+        version = ""
+        async for page in self._client.pages(
+            *(self.resource, self._namespace), query=self._query, metadata_only=True, size=VERIFIED_AT_ONCE
+        ):
+            version = version or page["metadata"]["resourceVersion"]
+            for obj in page.get("items") or ():
+                metadata = obj["metadata"]
+                key = metadata.get("namespace", ""), metadata["name"]
+                found[key] = int(metadata["resourceVersion"])
+        if lost := self._differences(found, int(version)):
+            await asyncio.sleep(IN_FLIGHT_SECONDS)
+            lost &= self._differences(found, int(version))
+            if lost and self._watching is not None:
+                fields = {"resource": self.resource.plural, "objects": len(lost)}
+                log.warning("the watch has lost changes", extra=fields)
+                self._watching.reschedule(asyncio.get_running_loop().time())
+
+    def _differences(self, found: Mapping[Key, int], version: int) -> set[Key]:
+        """What the store has in an older state than the server had at `version`, or what was gone by then."""
+        gone = {each.key for each in self.store if each.version <= version and each.key not in found}
+        return gone | {
+            key for key, at in found.items() if (entry := self.store.get(*key)) is None or entry.version < at
+        }
 
     async def _check_history(self, version: str) -> None:
         """After a lost connection: a server that came back without its data would send us nothing for long.
@@ -97,14 +141,21 @@ class Informer:
         if int(newest) < int(version):
             raise GoneError(410, "Expired", f"the server is at version {newest}, we were at {version}")
 
-    async def _pause(self, error: ApiError) -> None:
-        self._failures += 1
+    async def _pause(self, error: ApiError | None, lasted: float) -> None:
+        """Waits after the end of a watch, longer each time unless it lasted for a while.
+
+        A first end without an error is the server's way of going on: then we do as well, at once.
+        """
+        self._failures = 1 if lasted > LAST_PAUSE else self._failures + 1
+        if error is None and self._failures == 1:
+            return
         pause = min(FIRST_PAUSE * 2 ** min(self._failures - 1, 10), LAST_PAUSE)
-        pause = max(pause, error.retry_after or 0.0) * random.uniform(0.5, 1.0)  # noqa: S311
-        level = logging.WARNING if self._failures > 1 else logging.INFO
-        fields = {"resource": self.resource.plural, "error": str(error), "pause": round(pause, 1)}
-        log.log(level, "list or watch failed", extra=fields)
-        await asyncio.sleep(pause)
+        if error is not None:
+            pause = max(pause, error.retry_after or 0.0)
+            level = logging.WARNING if self._failures > 1 else logging.INFO
+            fields = {"resource": self.resource.plural, "error": str(error), "pause": round(pause, 1)}
+            log.log(level, "list or watch failed", extra=fields)
+        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
 
     async def _list(self) -> None:
         """One consistent list; what it lacks is removed from the store, as if a watch had told of it."""
@@ -123,7 +174,6 @@ class Informer:
                 self.store.put(obj)
         self.store.retain(keys, int(version))
         self._version = version
-        self._failures = 0
         if not self.synced.is_set():
             log.info("synced", extra={"resource": self.resource.plural, "objects": len(self.store)})
             self.synced.set()

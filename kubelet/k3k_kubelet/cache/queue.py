@@ -21,6 +21,10 @@ Worker = Callable[[K], Awaitable[float | None]]
 """Does the work of a key. A number: again after so many seconds. An exception: again, later each time."""
 
 FIRST_BACKOFF, LAST_BACKOFF = 0.05, 60.0
+SLOW_SECONDS = 2.0
+SLOW_SHARE = 3
+"""Work that takes longer than so many seconds no longer counts as going on, for up to so many times as many
+keys as may be worked on otherwise: calls that hang (a webhook's, say) do not keep the others waiting."""
 OUTAGE_BACKOFF = 5.0
 """The longest back-off while a server does not answer or is not itself: work goes on soon after."""
 
@@ -30,11 +34,12 @@ class WorkQueue(Generic[K]):
 
     A key that is added several times before its work begins is worked on once; one that is added while its
     work is going on, once more afterwards. No order is kept, nobody waits for ever, nothing is given up.
+    A key is in memory once however often it is added: 0.5 kB each at the most.
 
     Args:
         name: For the log.
         worker: Does the work.
-        concurrency: How many keys at a time.
+        concurrency: How many keys at a time, slow ones apart.
         first_backoff: Seconds after the first failure of a key, doubled with each one up to a minute.
         expected: Exceptions that are part of life and are logged without a traceback.
     """
@@ -56,6 +61,7 @@ class WorkQueue(Generic[K]):
         self._waiting: deque[K] = deque()
         self._dirty: set[K] = set()
         self._active: dict[K, asyncio.Task[None]] = {}
+        self._slow: set[K] = set()
         self._failures: dict[K, int] = {}
         self._delayed: dict[K, float] = {}
         self._heap: list[tuple[float, int, K]] = []
@@ -91,6 +97,9 @@ class WorkQueue(Generic[K]):
             self._delayed[key] = when
             self._count += 1
             heapq.heappush(self._heap, (when, self._count, key))
+            if len(self._heap) > 2 * len(self._delayed) + 64:  # most of it are times that no longer hold
+                self._heap = [each for each in self._heap if self._delayed.get(each[2]) == each[0]]
+                heapq.heapify(self._heap)
             self._wake.set()
 
     def failures(self, key: K) -> int:
@@ -103,7 +112,7 @@ class WorkQueue(Generic[K]):
             while True:
                 self._wake.clear()
                 due = self._take_due()
-                while self._waiting and len(self._active) < self._concurrency:
+                while self._waiting and len(self._active) - len(self._slow) < self._concurrency:
                     self._start(self._waiting.popleft())
                 try:
                     async with asyncio.timeout(due):
@@ -137,6 +146,7 @@ class WorkQueue(Generic[K]):
 
     async def _work(self, key: K) -> None:
         began = time.monotonic()
+        slow = asyncio.get_running_loop().call_later(SLOW_SECONDS, self._takes_long, key)
         try:
             again = await self._worker(key)
         except Exception as error:
@@ -147,9 +157,16 @@ class WorkQueue(Generic[K]):
                 self.add_after(key, again)
         finally:
             self._work_seconds.observe(time.monotonic() - began)
+            slow.cancel()
             del self._active[key]
+            self._slow.discard(key)
             if key in self._dirty:
                 self._waiting.append(key)
+            self._wake.set()
+
+    def _takes_long(self, key: K) -> None:
+        if len(self._slow) < SLOW_SHARE * self._concurrency:
+            self._slow.add(key)
             self._wake.set()
 
     def _failed(self, key: K, error: Exception) -> None:
