@@ -56,6 +56,32 @@ def test_an_older_state_never_overwrites_a_newer_one() -> None:
     assert len(changes) == 1
 
 
+def test_objects_are_given_back_as_they_came_whatever_the_first_one_was() -> None:
+    store = Store()
+    large = config_map("large", 1) | {"data": {"v": "x" * 100_000}}
+    objects = [large, config_map("a", 2), config_map("b", 3, label="ü")]
+    for obj in objects:
+        store.put(obj)
+    assert [entry.object() for entry in store] == objects
+
+
+def test_a_forgotten_object_comes_back_with_its_next_change_only() -> None:
+    store = Store()
+    changes: list[Change] = []
+    store.put(config_map("a", 1))
+    store.subscribe(changes.append)
+    (first,) = store
+    store.forget(first)
+    store.put(config_map("a", 1))
+    assert [entry.packed for entry in store] == [b""]
+    assert not changes
+    store.put(config_map("a", 2))
+    store.forget(first)  # what it said then has been dealt with, not what it says now
+    (changed,) = store
+    assert changed.object()["data"] == {"v": "2"}
+    assert len(changes) == 1
+
+
 def test_an_answer_that_the_watch_has_passed_does_not_bring_a_deleted_object_back() -> None:
     store = Store()
     store.put(config_map("a", 4))

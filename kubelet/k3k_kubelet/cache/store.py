@@ -2,10 +2,15 @@
 
 A decoded pod takes five times the memory of its JSON and makes each full garbage collection slower: objects
 are kept encoded and decoded when read: 0.1 ms each. A reader may change what it gets.
+
+The JSON is deflated, with the store's first object as dictionary, because objects of one kind are much alike:
+a pod of 2.5 KB takes 0.2 to 0.4 KB. Next to JSON itself that costs little: 10 us to write, 3 us to read.
 """
 
 from __future__ import annotations
 
+import sys
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
@@ -18,34 +23,44 @@ Key = tuple[str, str]
 """Namespace (`""` for cluster-scoped objects) and name."""
 IndexFunction = Callable[[Object], Iterable[str]]
 
+_LEVEL, _WINDOW, _MEMORY = 1, -15, 5
+"""Of zlib: the fastest compression, raw deflate with the largest window, little working memory."""
+_MAX_DICTIONARY = 32768
+
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """One object of the store.
 
     Attributes:
-        namespace: Its namespace, `""` when cluster-scoped.
-        name: Its name.
+        key: Its namespace (`""` when cluster-scoped) and name.
         uid: Its uid.
         version: metadata.resourceVersion as a number: both etcd and kine count revisions of the whole store.
         values: For each index of the store, the values under which the object is found.
-        raw: The object as JSON, reduced by the store's `reduce`.
+        packed: The object as deflated JSON, reduced by the store's `reduce`; empty after `Store.forget`.
+        dictionary: What it was deflated with.
     """
 
-    namespace: str
-    name: str
+    key: Key
     uid: str
     version: int
     values: tuple[tuple[str, ...], ...]
-    raw: bytes
+    packed: bytes
+    dictionary: bytes
 
     @property
-    def key(self) -> Key:
-        """Namespace and name."""
-        return (self.namespace, self.name)
+    def namespace(self) -> str:
+        """Its namespace, `""` when cluster-scoped."""
+        return self.key[0]
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.key[1]
 
     def object(self) -> Object:
         """A fresh copy of the object."""
-        return cast(Object, orjson.loads(self.raw))
+        inflate = zlib.decompressobj(_WINDOW, self.dictionary)
+        return cast(Object, orjson.loads(inflate.decompress(self.packed)))
 
 
 class Change(NamedTuple):
@@ -81,6 +96,7 @@ class Store:
         self._indexes = dict(indexes or {})
         self._positions = {name: position for position, name in enumerate(self._indexes)}
         self._reduce = reduce
+        self._dictionary = b""
         self._entries: dict[Key, Entry] = {}
         self._by_uid: dict[str, Key] = {}
         self._by_value: list[dict[str, set[Key]]] = [{} for _ in self._indexes]
@@ -143,6 +159,15 @@ class Store:
             self._set(entry)
             self._drop(entry)
 
+    def forget(self, entry: Entry) -> None:
+        """Keeps of an object only that it is there: what it says has been dealt with.
+
+        Nobody may read it from then on. It comes back with its next change; a list that has nothing newer
+        does not bring it again.
+        """
+        if self._entries.get(entry.key) is entry:
+            self._entries[entry.key] = structs.replace(entry, packed=b"", dictionary=b"")
+
     def rewind(self) -> None:
         """Before a list that is older than what we know: the server lost its data, and the list is the truth.
 
@@ -164,10 +189,18 @@ class Store:
         values = tuple(tuple(function(obj)) for function in self._indexes.values())
         if self._reduce is not None:
             self._reduce(obj)
-        # orjson's result occupies a power of two; the copy exactly its length.
-        raw = bytes(memoryview(orjson.dumps(obj)))
         version = int(metadata["resourceVersion"])
-        return Entry(metadata.get("namespace", ""), metadata["name"], metadata["uid"], version, values, raw)
+        key = (sys.intern(metadata.get("namespace", "")), metadata["name"])
+        return Entry(key, metadata["uid"], version, values, self._packed(obj), self._dictionary)
+
+    def _packed(self, obj: Object) -> bytes:
+        raw = orjson.dumps(obj)
+        if not self._dictionary:
+            self._dictionary = raw[-_MAX_DICTIONARY:]
+        deflate = zlib.compressobj(
+            _LEVEL, zlib.DEFLATED, _WINDOW, _MEMORY, zlib.Z_DEFAULT_STRATEGY, self._dictionary
+        )
+        return deflate.compress(raw) + deflate.flush()
 
     def _put(self, entry: Entry) -> None:
         old = self._entries.get(entry.key)

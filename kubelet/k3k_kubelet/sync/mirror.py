@@ -81,9 +81,12 @@ class EventMirror:
 
     async def _mirror(self, key: Key) -> None:
         entry = self._store.get(*key)
-        if entry is None:
+        if entry is None or not entry.packed:
             return
-        event = entry.object()
+        await self._tell(entry.object())
+        self._store.forget(entry)
+
+    async def _tell(self, event: Object) -> None:
         if not self._is_news(event):
             return
         pod = self._virtual_pod(event)
@@ -96,7 +99,8 @@ class EventMirror:
         except ApiError as error:
             if error.code == 0 or error.code >= 500:
                 raise  # later
-            log.info("event not mirrored", extra={"event": key[1], "error": str(error)})
+            fields = {"event": event["metadata"]["name"], "error": str(error)}
+            log.info("event not mirrored", extra=fields)
 
     def _is_news(self, event: Object) -> bool:
         series = event.get("series") or {}
