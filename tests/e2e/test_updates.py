@@ -161,3 +161,29 @@ def test_readiness_gate_inside_counts_on_both_sides(
         eventually(ready_on_host)
     finally:
         cluster.workloads("delete", "service", service)
+
+
+def test_debug_container_of_the_hosts_administrator_is_not_the_tenants(
+    cluster: View, inside: Kubectl
+) -> None:
+    """Nor is an injected sidecar: a container that the tenant adds under its name does not open it to him."""
+    inside.apply(pod("web"))
+    running(inside, "app=web", 1)
+    host_name = cluster.host_pods(namespace=inside.namespace)["web"]["metadata"]["name"]
+    secret = "echo of the administrator; exec sleep 4242"
+    debug = ("debug", host_name, "--quiet", f"--image={BUSYBOX}", "--image-pull-policy=IfNotPresent")
+    cluster.workloads(*debug, "--container=helper", "--profile=baseline", "--", "sh", "-c", secret)
+    eventually(lambda: "of the administrator" in cluster.workloads("logs", host_name, "-c", "helper"))
+    assert "ephemeralContainerStatuses" not in inside.get("pod", "web")["status"]
+
+    inside(*DEBUG, "--container=helper", "--profile=baseline", "--", "sh")
+    selector = "involvedObject.name=web,reason=EphemeralContainerRefused"
+    eventually(lambda: inside.get("events", f"--field-selector={selector}"))
+    assert inside.exec("web", ["true"]).returncode == 0
+    entered = inside.exec("web", ["true"], container="helper")
+    assert entered.returncode != 0
+    read = inside.run("logs", "web", "-c", "helper")
+    assert b"administrator" not in read.stdout
+    assert read.returncode != 0
+    (status,) = inside.get("pod", "web")["status"]["ephemeralContainerStatuses"]
+    assert status["state"]["waiting"]["reason"] == "EphemeralContainerRefused"

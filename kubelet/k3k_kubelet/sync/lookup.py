@@ -10,8 +10,7 @@ from k3k_kubelet.server import PodRef
 from k3k_kubelet.sync.shared import Shared
 from k3k_kubelet.sync.stores import node_of
 from k3k_kubelet.translate import identity
-
-_CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
+from k3k_kubelet.translate.update import own_containers
 
 
 class Lookup:
@@ -30,16 +29,16 @@ class Lookup:
         host = self._shared.host_pod(namespace, name)
         if virtual is None or host is None:
             return None
-        pod, owner = virtual.object(), identity.owner_of(host.object())
+        pod, copy = virtual.object(), host.object()
+        owner = identity.owner_of(copy)
         if owner is None or owner.uid != virtual.uid or not node_of(pod):
             return None
-        names = (each["name"] for kind in _CONTAINERS for each in pod["spec"].get(kind) or ())
         return PodRef(
             namespace=namespace,
             name=name,
             uid=virtual.uid,
             node=node_of(pod),
-            containers=frozenset(names),
+            containers=own_containers(copy),
             host_namespace=host.namespace,
             host_name=host.name,
         )

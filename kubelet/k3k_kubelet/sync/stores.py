@@ -178,7 +178,7 @@ def _reduce_virtual_pod(pod: Object) -> None:
 def _reduce_host_pod(pod: Object) -> None:
     """Of a host pod's spec only what `translate.update` and the binding look at."""
     spec = pod["spec"]
-    kinds = ("containers", "initContainers", "ephemeralContainers")
+    kinds = ("containers", "initContainers")
     for kind in kinds:
         if kind in spec:
             spec[kind] = [{"name": container["name"]} for container in spec[kind]]

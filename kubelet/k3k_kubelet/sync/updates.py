@@ -95,12 +95,12 @@ class Updates:
         failures: list[ApiError] = []
         if changes.patch is not None:
             try:
-                await self._patch(host, changes.patch)
+                host = await self._patch(host, changes.patch)
             except ApiError as error:
                 failures.append(self._said(pod, error, NOT_UPDATED))
         for name in changes.containers if not failures else ():  # they may read annotations of the patch
             try:
-                await self._add_container(pod, host, name)
+                host = await self._add_container(pod, host, name)
             except Refused as refused:
                 self._shared.events.emit(pod, "Warning", REFUSED, str(refused))
             except ApiError as error:
@@ -115,8 +115,12 @@ class Updates:
         if failures:
             raise failures[0]
 
-    async def _add_container(self, pod: Object, host: Object, name: str) -> None:
-        """One at a time: an ephemeral container that the host refuses does not keep others away."""
+    async def _add_container(self, pod: Object, host: Object, name: str) -> Object:
+        """One at a time: an ephemeral container that the host refuses does not keep others away.
+
+        The host's administrator may have added one of that name: the host refuses to change it, and it is
+        never taken for the tenant's. What is the tenant's stands on record.
+        """
         wanted = ephemeral.to_host(pod, name, self._shared.cluster, self._shared.policy.current)
         references = [Reference(CONFIG_MAPS.plural, ref.namespace, ref.name) for ref in wanted.config_maps]
         references += [Reference(SECRETS.plural, ref.namespace, ref.name) for ref in wanted.secrets]
@@ -125,23 +129,23 @@ class Updates:
             "metadata": {"uid": host["metadata"]["uid"]},
             "spec": {"ephemeralContainers": [wanted.manifest]},
         }
-        await self._patch(host, patch, "ephemeralcontainers")
+        host = await self._patch(host, patch, "ephemeralcontainers")
+        host = await self._patch(host, update.note(host, update.joined(host, name)))
         for dropped in wanted.dropped:
             self._shared.events.emit(pod, "Warning", "FieldDropped", str(dropped))
-        log.info(
-            "ephemeral container added", extra={"host_name": host["metadata"]["name"], "container": name}
-        )
+        fields = {"host_name": host["metadata"]["name"], "container": name}
+        log.info("ephemeral container added", extra=fields)
+        return host
 
     async def _resize(self, pod: Object, host: Object, changes: Changes) -> None:
         assert changes.resize is not None  # noqa: S101 - see the caller
-        assert changes.resized is not None  # noqa: S101 - comes with `resize`
         try:
-            await self._patch(host, changes.resize, "resize")
+            host = await self._patch(host, changes.resize, "resize")
         except ApiError as error:
             if _is_refusal(error):
                 self._not_resized(pod, changes.resize, error)
             raise
-        await self._patch(host, changes.resized)
+        await self._patch(host, update.note(host, changes.resized))
         log.info("resized", extra={"host_name": host["metadata"]["name"]})
 
     def _not_resized(self, pod: Object, resize: Object, error: ApiError) -> None:
@@ -156,7 +160,8 @@ class Updates:
             "lastTransitionTime": timestamp(),
         }
 
-    async def _patch(self, host: Object, change: Object, subresource: str = "") -> None:
+    async def _patch(self, host: Object, change: Object, subresource: str = "") -> Object:
+        """The host pod as it is then."""
         metadata = host["metadata"]
         written = await self._shared.host.patch(
             *(PODS, metadata["namespace"], metadata["name"], change),
@@ -164,6 +169,7 @@ class Updates:
             subresource=subresource,
         )
         self._shared.stores.host_pods.observe(written)
+        return written
 
     def _refusal(self, pod: Object, name: str, answers: _Answers) -> str:
         """Why the host does not get an ephemeral container, `""` if it may get it."""

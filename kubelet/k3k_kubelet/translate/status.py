@@ -15,6 +15,7 @@ from k3k_kubelet.translate.table.status import (
     POD_STATUS,
     VOLUME_MOUNT_STATUS,
 )
+from k3k_kubelet.translate.update import own_containers
 
 _PLAIN = tuple(name for name, field in POD_STATUS.items() if field.rule == "host")
 _CONTAINERS = {
@@ -96,8 +97,9 @@ def to_virtual(
         status["message"] = rewrite(found["message"])
     spec = virtual_pod["spec"]
     volumes = {volume["name"] for volume in spec.get("volumes") or ()}
+    ours = own_containers(host_pod)
     for key, kind in _CONTAINERS.items():
-        own = {container["name"] for container in spec.get(kind) or ()}
+        own = {container["name"] for container in spec.get(kind) or ()} & ours
         entries = [_container(each, volumes, rewrite) for each in found.get(key) or () if each["name"] in own]
         if kind == "ephemeralContainers":
             entries += _refused(spec.get(kind) or (), outcome.refused)

@@ -20,8 +20,9 @@ Changes are found against this and never against the live spec, which the host's
 _RESIZABLE = ("cpu", "memory")
 """The resources that Kubernetes changes in place."""
 
-_RECORDED_BY_RESIZE = ("resources", "podResources")
-"""Parts of the record that are written once the host has taken a resize."""
+_RESIZED = ("resources", "podResources")
+_NOTED_LATER = (*_RESIZED, "ephemeralContainers")
+"""Parts of the record that are written once the host has taken what they say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +33,16 @@ class Changes:
         patch: strategic merge patch of the host pod, tied to its uid; None if there is nothing for it. One
             with tolerations is tied to the resourceVersion too, as it carries the host's own: on 409 read the
             host pod again.
-        containers: names of the ephemeral containers that the host pod does not have, for
+        containers: names of the ephemeral containers that the host was not given, for
             `pods/ephemeralcontainers`. They need what `patch` brings.
         resize: strategic merge patch of `pods/resize`, None if the resources are as they were.
-        resized: strategic merge patch of the host pod that notes down `resize`, once the host has taken it.
+        resized: what `note` has to write once the host has taken `resize`.
     """
 
     patch: Object | None
     containers: tuple[str, ...]
     resize: Object | None
-    resized: Object | None
+    resized: Object
 
     @property
     def spec(self) -> bool:
@@ -63,19 +64,46 @@ def changes(pod: Mapping[str, Any], host_pod: Mapping[str, Any], cluster: Cluste
         scheduling.tolerations(wanted, context, "spec.tolerations", {}), context
     )
     now = _applied(pod, wanted, policy.pods)
+    if "images" in last:
+        # No container joins a running pod but ephemeral ones. One that somebody inside makes up may have the
+        # name of one that the host has put there.
+        for part in ("images", "resources"):
+            now[part] = {name: it for name, it in now.get(part, {}).items() if name in last["images"]}
     resize = _resize(last, now, host_pod["spec"])
-    without_resize = {key: value for key, value in now.items() if key not in _RECORDED_BY_RESIZE} | {
-        key: last[key] for key in _RECORDED_BY_RESIZE if key in last
-    }
-    uid = {"uid": found["uid"]}
-    present = {each["name"] for each in host_pod["spec"].get("ephemeralContainers") or ()}
+    later = {key: last[key] for key in _NOTED_LATER if key in last}
+    noted = {key: value for key, value in now.items() if value and key not in _NOTED_LATER} | later
+    given = last.get("ephemeralContainers", ())
     containers = [each["name"] for each in pod["spec"].get("ephemeralContainers") or ()]
     return Changes(
-        _patch(pod, host_pod, cluster, policy.pods, last, without_resize if resize else now),
-        tuple(name for name in containers if name not in present),
-        {"metadata": uid, "spec": resize} if resize else None,
-        {"metadata": {**uid, "annotations": {APPLIED: _dump(now)}}} if resize else None,
+        _patch(pod, host_pod, cluster, policy.pods, last, noted),
+        tuple(name for name in containers if name not in given),
+        {"metadata": {"uid": found["uid"]}, "spec": resize} if resize else None,
+        {key: now.get(key, {}) for key in _RESIZED} if resize else {},
     )
+
+
+def note(host_pod: Mapping[str, Any], parts: Mapping[str, Any]) -> Object:
+    """The strategic merge patch that writes parts of the record, for what the host has taken by now."""
+    found = host_pod["metadata"]
+    last = _load((found.get("annotations") or {}).get(APPLIED))
+    text = _dump({key: value for key, value in {**last, **parts}.items() if value})
+    return {"metadata": {"uid": found["uid"], "annotations": {APPLIED: text}}}
+
+
+def joined(host_pod: Mapping[str, Any], container: str) -> Object:
+    """What `note` has to write once the host has taken an ephemeral container."""
+    last = _load((host_pod["metadata"].get("annotations") or {}).get(APPLIED))
+    return {"ephemeralContainers": [*last.get("ephemeralContainers", ()), container]}
+
+
+def own_containers(host_pod: Mapping[str, Any]) -> frozenset[str]:
+    """Names of the host pod's containers that the tenant's pod has given it.
+
+    Others are the host's: sidecars that its webhooks have put there, debug containers of its administrators.
+    Nothing of them is the tenant's to see or to enter, whatever names his pod has inside.
+    """
+    last = _load((host_pod["metadata"].get("annotations") or {}).get(APPLIED))
+    return frozenset((*last.get("images", ()), *last.get("ephemeralContainers", ())))
 
 
 def record(pod: Mapping[str, Any], tolerations: list[Object], policy: Pods) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from k3k_kubelet.translate import status
+from k3k_kubelet.translate import update as updates
 
 from kubelet.tests.translate.builders import on_host, pod
 
@@ -60,6 +61,15 @@ HOST_STATUS = {
 def running(**host_status: Any) -> dict[str, Any]:
     """A host pod of `pod()`."""
     return {**on_host(pod()), "status": {**copy.deepcopy(HOST_STATUS), **host_status}}
+
+
+def given(virtual: dict[str, Any], *ephemeral: str, **host_status: Any) -> dict[str, Any]:
+    """A host pod of `virtual` that was given these ephemeral containers."""
+    host = {**on_host(virtual), "status": {**copy.deepcopy(HOST_STATUS), **host_status}}
+    for name in ephemeral:
+        change = updates.note(host, updates.joined(host, name))
+        host["metadata"]["annotations"] |= change["metadata"]["annotations"]
+    return host
 
 
 def to_virtual(host: dict[str, Any], virtual: dict[str, Any]) -> dict[str, Any] | None:
@@ -168,7 +178,9 @@ def test_only_statuses_of_the_pods_own_containers_and_volumes() -> None:
     )
     mounts = [{"name": "data", "mountPath": "/d"}, {"name": "istio-token", "mountPath": "/t"}]
     found = to_virtual(
-        running(
+        given(
+            virtual,
+            "debug",
             containerStatuses=[container(volumeMounts=mounts, unknown="x"), container("istio-proxy")],
             initContainerStatuses=[container("istio-init"), container("init")],
             ephemeralContainerStatuses=[container("debug"), container("admin-debug")],
@@ -290,7 +302,8 @@ def test_a_gate_that_is_called_like_a_condition_of_the_host_sets_nothing_there(k
 def test_an_ephemeral_container_that_the_host_does_not_get_waits_and_says_why() -> None:
     virtual = pod({"ephemeralContainers": [{"name": "good", "image": "a"}, {"name": "bad", "image": "b"}]})
     outcome = status.Outcome(complete=True, refused={"bad": "spec.ephemeralContainers[1]: no"})
-    host = running(ephemeralContainerStatuses=[container("good")])
+    of_the_hosts_administrator = container("bad", containerID="containerd://2")
+    host = given(virtual, "good", ephemeralContainerStatuses=[container("good"), of_the_hosts_administrator])
     found = status.to_virtual(host, virtual, outcome)
     assert found is not None
     good, bad = found["ephemeralContainerStatuses"]

@@ -285,16 +285,15 @@ def test_resources_are_resized_by_what_the_tenant_changed(
     found = updates.changes(new, host, CLUSTER, BASELINE)
     assert found.patch is None
     if resources is None:
-        assert (found.resize, found.resized, found.spec) == (None, None, False)
+        assert (found.resize, found.resized, found.spec) == (None, {}, False)
         return
     assert found.resize == {
         "metadata": TIED,
         "spec": {"containers": [{"name": "main", "resources": resources}]},
     }
     assert found.spec
-    assert found.resized is not None
-    apply(host, found.resized)
-    assert updates.changes(new, host, CLUSTER, BASELINE) == updates.Changes(None, (), None, None)
+    apply(host, updates.note(host, found.resized))
+    assert updates.changes(new, host, CLUSTER, BASELINE) == updates.Changes(None, (), None, {})
 
 
 def test_a_resize_of_the_whole_pod_and_of_a_sidecar() -> None:
@@ -323,13 +322,41 @@ def test_a_resize_is_on_record_only_once_the_host_has_taken_it() -> None:
     assert (again.patch, again.resize) == (None, found.resize)
 
 
-def test_ephemeral_containers_are_those_that_the_host_pod_lacks() -> None:
+def test_ephemeral_containers_are_those_that_the_host_pod_was_not_given() -> None:
+    """One of the host's administrator is not the tenant's, though it has the same name."""
     new, host = before(), on_host(before())
-    new["spec"]["ephemeralContainers"] = [{"name": "one", "image": "x"}, {"name": "two", "image": "x"}]
-    host["spec"]["ephemeralContainers"] = [{"name": "two"}, {"name": "of-the-hosts-admin"}]
+    new["spec"]["ephemeralContainers"] = [{"name": name, "image": "x"} for name in ("one", "two", "three")]
+    host["spec"]["ephemeralContainers"] = [{"name": "three"}]
+    for left in (("one", "two", "three"), ("two", "three"), ("three",)):
+        found = updates.changes(new, host, CLUSTER, BASELINE)
+        assert found == updates.Changes(None, left, None, {})
+        assert found.spec
+        assert not updates.own_containers(host) & set(left)
+        apply(host, updates.note(host, updates.joined(host, left[0])))
+    assert not updates.changes(new, host, CLUSTER, BASELINE).spec
+    assert updates.own_containers(host) == {"main", "init", "one", "two", "three"}
+
+
+def test_notes_of_one_round_do_not_undo_each_other() -> None:
+    host, new = on_host(sized({"cpu": "1"})), sized({"cpu": "2"})
+    new["spec"]["containers"][0]["image"] = "nginx:2"
+    new["spec"]["ephemeralContainers"] = [{"name": "one", "image": "x"}]
     found = updates.changes(new, host, CLUSTER, BASELINE)
-    assert found == updates.Changes(None, ("one",), None, None)
-    assert found.spec
+    assert found.patch is not None
+    apply(host, found.patch)
+    apply(host, updates.note(host, updates.joined(host, "one")))
+    apply(host, updates.note(host, found.resized))
+    assert updates.changes(new, host, CLUSTER, BASELINE) == updates.Changes(None, (), None, {})
+
+
+def test_a_container_that_is_made_up_inside_reaches_nothing_of_the_hosts() -> None:
+    """A tenant owns his API server: it may say that a running pod has one container more."""
+    new, host = before(), host_admission(on_host(before()))
+    new["spec"]["containers"].append(
+        {"name": "sidecar", "image": "mine", "resources": {"limits": {"cpu": "9"}}}
+    )
+    assert updates.changes(new, host, CLUSTER, BASELINE) == updates.Changes(None, (), None, {})
+    assert "sidecar" not in updates.own_containers(host)
 
 
 @pytest.mark.parametrize(
