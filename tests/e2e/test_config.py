@@ -108,7 +108,7 @@ def test_only_what_pods_use_is_on_the_host(cluster: View, inside: Kubectl) -> No
         pod("user", container(envFrom=[{"configMapRef": {"name": "used"}}])),
     )
     running(inside, "app=user", 1)
-    assert copies("configmaps") == {"used"}
+    assert copies("configmaps") == {"used", ":service-links"}  # the latter: see docs/shared-mode.md
     assert copies("secrets") == set()
     assert set(cluster.host_pods(namespace=inside.namespace)) == {"user"}
 
