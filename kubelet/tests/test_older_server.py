@@ -1,4 +1,4 @@
-"""A virtual API server that keeps less of a status than it is sent."""
+"""A virtual API server that keeps less of a status than it is sent, and one that knows more than the host."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from k3k_kubelet.api import PODS
+from k3k_kubelet.api import EVENTS, PODS
 
 from kubelet.tests.clusters import Clusters
+from kubelet.tests.waiting import eventually
 from kubelet.tests.world import World, in_world
 
 pytestmark = pytest.mark.xdist_group("kubelet-older-server")
@@ -16,8 +17,11 @@ pytestmark = pytest.mark.xdist_group("kubelet-older-server")
 
 @pytest.fixture(scope="module")
 def forgetful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clusters]:
-    """Clusters whose virtual API server drops observedGeneration, as those before 1.34 do."""
-    flags = ["--feature-gates=PodObservedGenerationTracking=false"]
+    """Clusters whose virtual API server drops observedGeneration, as those before 1.34 do.
+
+    And that knows image volumes, which the host's does not without the feature gate.
+    """
+    flags = ["--feature-gates=PodObservedGenerationTracking=false,ImageVolume=true"]
     both = Clusters(tmp_path_factory.mktemp("forgetful"), virtual_flags=flags)
     try:
         both.start()
@@ -60,5 +64,30 @@ def test_what_the_server_does_not_keep_is_sent_once(forgetful: Clusters) -> None
         await world.report("web", {"message": "news"})
         await world.until("web", lambda pod: pod["status"].get("message") == "news")
         assert status_patches(forgetful) - before == 1
+
+    in_world(forgetful, test)
+
+
+def test_what_the_host_leaves_out_of_a_pod_is_told(forgetful: Clusters) -> None:
+    async def test(world: World) -> None:
+        volumes = [{"name": "data", "emptyDir": {}}, {"name": "files", "image": {"reference": "x"}}]
+        mounts = [{"name": "files", "mountPath": "/files"}, {"name": "data", "mountPath": "/data"}]
+        pod = await world.pod("user", volumes=volumes, container={"volumeMounts": mounts})
+        assert pod["spec"]["volumes"][1]["image"]["reference"] == "x"
+        host = await world.host_pod("user")
+        assert [each["name"] for each in host["spec"]["volumes"]] == ["data"]
+
+        async def told() -> set[str]:
+            query = {"fieldSelector": "involvedObject.name=user,reason=FieldDropped"}
+            found = await world.virtual.list_all(EVENTS, world.namespace, query=query)
+            return {event["message"] for event in found}
+
+        why = "the host's Kubernetes does not know it, or has its feature gate off"
+        expected = {f"{path}: {why}" for path in ("spec.volumes[1]", "spec.containers[0].volumeMounts[0]")}
+
+        async def all_told() -> bool:
+            return await told() == expected
+
+        await eventually(all_told)
 
     in_world(forgetful, test)

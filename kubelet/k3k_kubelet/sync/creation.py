@@ -11,7 +11,7 @@ from k3k_kubelet.sync.shared import NameTakenError, Shared, is_outage
 from k3k_kubelet.sync.status import StatusWriter
 from k3k_kubelet.sync.stores import Reference
 from k3k_kubelet.sync.tokens import TokenController
-from k3k_kubelet.translate import HostPod, Refused, identity
+from k3k_kubelet.translate import Dropped, HostPod, Refused, identity, unknown
 from k3k_kubelet.translate import pod as translate_pod
 
 log = logging.getLogger(__name__)
@@ -59,19 +59,23 @@ class Creation:
             await self._status.pending(pod, REFUSED, str(refused))
             return None
         try:
-            created = await self._make(pod, wanted)
+            left_out = await self._make(pod, wanted)
         except (ApiError, NameTakenError) as error:
             await self._failed(pod, error)
             raise
-        for dropped in wanted.dropped:
+        for dropped in (*wanted.dropped, *left_out):
             self._shared.events.emit(pod, "Warning", "FieldDropped", str(dropped))
-        fields = {"pod": _name(pod), "host_name": created["metadata"]["name"]}
+        fields = {"pod": _name(pod), "host_name": wanted.manifest["metadata"]["name"]}
         log.info("host pod created", extra=fields)
         self._tokens.queue.add((pod["metadata"]["namespace"], pod["metadata"]["name"]))
         return None
 
-    async def _make(self, pod: Object, wanted: HostPod) -> Object:
-        """What the pod mounts goes first: the host's kubelet waits long before it looks a second time."""
+    async def _make(self, pod: Object, wanted: HostPod) -> tuple[Dropped, ...]:
+        """What the pod mounts goes first: the host's kubelet waits long before it looks a second time.
+
+        Returns:
+            What the host's copy lacks.
+        """
         references = [Reference(CONFIG_MAPS.plural, ref.namespace, ref.name) for ref in wanted.config_maps]
         references += [Reference(SECRETS.plural, ref.namespace, ref.name) for ref in wanted.secrets]
         self._shared.check_anchor()
@@ -94,7 +98,7 @@ class Creation:
             if error.code != _BAD_REQUEST:  # an admission webhook of the host that no dry run may reach
                 raise
 
-    async def _post(self, wanted: HostPod) -> Object:
+    async def _post(self, wanted: HostPod) -> tuple[Dropped, ...]:
         host, namespace = self._shared.host, self._shared.cluster.namespace
         try:
             created = await host.create(PODS, namespace, wanted.manifest)
@@ -105,8 +109,9 @@ class Creation:
             if owner is None or owner != identity.owner_of(wanted.manifest):
                 raise NameTakenError("Pod", name, owner) from None
             created = found  # ours, from before a restart or a lost answer
-        self._shared.stores.host_pods.observe(created)
-        return created
+        left_out = unknown.left_out(wanted.manifest["spec"], created["spec"])
+        self._shared.stores.host_pods.observe(created)  # which keeps less than the whole object
+        return left_out
 
     async def _failed(self, pod: Object, error: ApiError | NameTakenError) -> None:
         if is_outage(error):

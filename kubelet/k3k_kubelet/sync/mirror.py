@@ -79,20 +79,24 @@ class EventMirror:
         if change.new is not None:
             self.queue.add(change.new.key)
 
-    async def _mirror(self, key: Key) -> None:
+    async def _mirror(self, key: Key) -> float | None:
+        """Tells one event; one too many waits, and is told as it is then."""
         entry = self._store.get(*key)
         if entry is None or not entry.packed:
-            return
-        await self._tell(entry.object())
-        self._store.forget(entry)
+            return None
+        again = await self._tell(entry.object())
+        if again is None:
+            self._store.forget(entry)
+        return again
 
-    async def _tell(self, event: Object) -> None:
+    async def _tell(self, event: Object) -> float | None:
         if not self._is_news(event):
-            return
+            return None
         pod = self._virtual_pod(event)
-        now = asyncio.get_running_loop().time()
-        if pod is None or not self._limit.take(pod["metadata"]["uid"], now):
-            return
+        if pod is None:
+            return None
+        if not self._limit.take(pod["metadata"]["uid"], asyncio.get_running_loop().time()):
+            return REFILL_SECONDS
         told = events.to_virtual(event, pod, self._shared.cluster)
         try:
             await self._write(told)
@@ -101,6 +105,7 @@ class EventMirror:
                 raise  # later
             fields = {"event": event["metadata"]["name"], "error": str(error)}
             log.info("event not mirrored", extra=fields)
+        return None
 
     def _is_news(self, event: Object) -> bool:
         series = event.get("series") or {}

@@ -6,7 +6,7 @@ import pytest
 from k3k_kubelet.translate import events
 from k3k_kubelet.translate.rewrite import rewriter
 
-from kubelet.tests.translate.builders import CLUSTER, pod
+from kubelet.tests.translate.builders import CLUSTER, LINKS, pod
 
 WEB = "web-default-zetuizgzxmxha772"
 CFG = "cfg-default-jgmwfpaqit6gxqcy"
@@ -28,6 +28,7 @@ TEXTS = [
         'secret "web-token" not found in namespace "default"',
     ),
     ("other-default-aaaaaaaaaaaaaaaa", "other-default-aaaaaaaaaaaaaaaa"),
+    (f'configmap "{LINKS["configMapRef"]["name"]}" not found', 'configmap ":service-links" not found'),
     (f"x{WEB} {WEB}x", f"x{WEB} {WEB}x"),
     ("tenants of this house", "tenants of this house"),
     ("\\1 \\g<0> " + WEB, "\\1 \\g<0> web"),
