@@ -7,7 +7,7 @@ from typing import Any
 
 from k3k_pulumi.manifests import objects, pods
 from k3k_pulumi.manifests.objects import Manifest, make
-from k3k_pulumi.manifests.services import API_PORT, KUBELET_FIRST_PORT
+from k3k_pulumi.manifests.services import API_PORT, EXTENSION_PORT, KUBELET_FIRST_PORT
 from k3k_pulumi.model import VirtualClusterSpec
 from k3k_pulumi.model.policy import API_VERSION
 
@@ -102,6 +102,7 @@ def _container(spec: VirtualClusterSpec) -> dict[str, Any]:
         ],
         "ports": [
             {"name": "kubelet", "containerPort": KUBELET_FIRST_PORT, "protocol": "TCP"},
+            {"name": "extension", "containerPort": EXTENSION_PORT, "protocol": "TCP"},
             {"name": "health", "containerPort": _HEALTH_PORT, "protocol": "TCP"},
         ],
         "startupProbe": pods.startup(live, 120),
@@ -132,6 +133,7 @@ def _volumes(spec: VirtualClusterSpec) -> list[dict[str, Any]]:
         (names.client_ca, "tls.key", "client-ca.key"),
         (names.kubelet_serving_ca, "tls.crt", "kubelet-serving-ca.crt"),
         (names.kubelet_serving_ca, "tls.key", "kubelet-serving-ca.key"),
+        (names.request_header_ca, "tls.crt", "request-header-ca.crt"),
     )
     return [
         {"name": "config", "configMap": {"name": names.kubelet}},

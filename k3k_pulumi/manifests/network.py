@@ -10,7 +10,7 @@ from typing import Any
 
 from k3k_pulumi.manifests import objects
 from k3k_pulumi.manifests.objects import Manifest, make
-from k3k_pulumi.manifests.services import KUBELET_FIRST_PORT, KUBELET_LAST_PORT, SERVER_PORT
+from k3k_pulumi.manifests.services import EXTENSION_PORT, KUBELET_FIRST_PORT, KUBELET_LAST_PORT, SERVER_PORT
 from k3k_pulumi.model import VirtualClusterSpec, networks
 
 Rule = dict[str, Any]
@@ -25,6 +25,7 @@ def network_policies(spec: VirtualClusterSpec) -> list[Manifest]:
     workloads = objects.selector(spec, objects.WORKLOAD)
     servers = objects.selector(spec, objects.SERVER)
     kubelets = objects.selector(spec, objects.KUBELET)
+    kubelet_ports = [_tcp(KUBELET_FIRST_PORT, KUBELET_LAST_PORT), _tcp(EXTENSION_PORT)]
     return [
         _policy(spec, names.default_deny, spec.namespace, objects.WORKLOAD, workloads, [], []),
         _policy(
@@ -60,7 +61,7 @@ def network_policies(spec: VirtualClusterSpec) -> list[Manifest]:
             # What a server calls is in the tenant's hands (webhooks, APIServices, Nodes), so it may reach no
             # more than workloads may.
             egress=[
-                {"to": [_pods(kubelets)], "ports": [_tcp(KUBELET_FIRST_PORT, KUBELET_LAST_PORT)]},
+                {"to": [_pods(kubelets)], "ports": kubelet_ports},
                 {"to": [_pods(workloads, spec.namespace)]},
                 *_outward(spec),
             ],
@@ -71,7 +72,7 @@ def network_policies(spec: VirtualClusterSpec) -> list[Manifest]:
             control_plane,
             objects.KUBELET,
             kubelets,
-            ingress=[{"from": [_pods(servers)], "ports": [_tcp(KUBELET_FIRST_PORT, KUBELET_LAST_PORT)]}],
+            ingress=[{"from": [_pods(servers)], "ports": kubelet_ports}],
             # It calls the host's API server, whose address after DNAT nobody here knows.
             egress=[{}],
         ),

@@ -35,6 +35,7 @@ def roles(spec: VirtualClusterSpec) -> list[Manifest]:
         _rule(["pods/exec", "pods/attach", "pods/portforward"], ["get", "create"]),
         _rule(["events"], ["list", "watch"]),
         _rule(["resourcequotas"], ["list", "watch"]),
+        _rule(["pods"], ["get", "list"], group="metrics.k8s.io"),
     ]
     leases = "coordination.k8s.io"
     own = [

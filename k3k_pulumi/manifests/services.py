@@ -14,6 +14,8 @@ SERVER_PORT = 6443
 """Port of the API server in its pod: what NetworkPolicies name, which see packets after DNAT."""
 KUBELET_FIRST_PORT, KUBELET_LAST_PORT = 10250, 11249
 """Ports of the virtual kubelet: one for each virtual node."""
+EXTENSION_PORT = 9443
+"""Port of the virtual kubelet for the virtual API server's aggregator."""
 
 
 def services(spec: VirtualClusterSpec) -> list[Manifest]:
@@ -63,7 +65,7 @@ def _kubelet(spec: VirtualClusterSpec) -> Manifest:
 
     Pulumi must ignore changes of its ports.
     """
-    port = KUBELET_FIRST_PORT
+    ports = {"extension": EXTENSION_PORT, "node-0": KUBELET_FIRST_PORT}
     service = make(
         spec,
         "Service",
@@ -75,7 +77,10 @@ def _kubelet(spec: VirtualClusterSpec) -> Manifest:
             # With two, only those that serve; one alone answers for itself.
             "publishNotReadyAddresses": spec.kubelet_replicas == 1,
             "selector": objects.selector(spec, objects.KUBELET),
-            "ports": [{"name": "node-0", "port": port, "targetPort": port, "protocol": "TCP"}],
+            "ports": [
+                {"name": name, "port": port, "targetPort": port, "protocol": "TCP"}
+                for name, port in ports.items()
+            ],
         },
     )
     return annotate(service, {"pulumi.com/skipAwait": "true"})

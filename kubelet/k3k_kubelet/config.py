@@ -52,7 +52,7 @@ class Paths(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Folders and files of the kubelet's pod.
 
     Attributes:
-        tls: server-ca.crt, client-ca.{crt,key}, kubelet-serving-ca.{crt,key}.
+        tls: server-ca.crt, client-ca.{crt,key}, kubelet-serving-ca.{crt,key}, request-header-ca.crt.
         policy: policy.json, re-read live.
         run: Writable, in memory: issued certificates.
         credentials: token and ca.crt of the service account on the host.
@@ -83,6 +83,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
         unused_node_seconds: How long no pod must have named a Node before it goes.
         paths: Where files are.
         health_port: Port of /livez and /readyz.
+        extension_port: Port for the virtual API server's aggregator. The NetworkPolicies open 9443.
         first_port: Port of the first Node's kubelet API. The NetworkPolicies open 10250-11249.
         address: Address at which the kubelet API listens; all of the machine's by default.
     """
@@ -102,6 +103,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     paths: Paths = Paths()
     health_port: int = 8081
     first_port: int = 10250
+    extension_port: int = 9443
     address: str = ""
 
 

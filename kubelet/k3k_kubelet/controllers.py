@@ -7,6 +7,7 @@ import logging
 from typing import Protocol
 
 from k3k_kubelet.api import ApiClient, ApiError
+from k3k_kubelet.extension import Registration
 from k3k_kubelet.leader import Leader
 from k3k_kubelet.node import NodeManager
 from k3k_kubelet.node.heartbeat import Heartbeats
@@ -67,7 +68,16 @@ class Controllers:
         configs = ConfigController(shared)
         tokens = TokenController(shared)
         pods = PodController(shared, self._nodes, configs, tokens)
-        self._all: tuple[Controller, ...] = (self._nodes, configs, tokens, pods, EventMirror(shared))
+        config = shared.config
+        serving_ca = config.paths.tls / "kubelet-serving-ca.crt"
+        self._all: tuple[Controller, ...] = (
+            self._nodes,
+            configs,
+            tokens,
+            pods,
+            EventMirror(shared),
+            Registration(shared.virtual, address, config.extension_port, serving_ca),
+        )
         self.working = False
 
     async def run(self, leader: Leader) -> None:

@@ -1,4 +1,8 @@
-"""/livez and /readyz for the host's probes, over plain HTTP."""
+"""/livez and /readyz for the host's probes and /metrics for its Prometheus, over plain HTTP.
+
+The cluster's NetworkPolicies let nobody in but the node's own probes; who scrapes opens the port with a
+policy of his own (docs/architecture.md). Tenants cannot reach it: they have /metrics of each Node.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,14 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
+from k3k_kubelet import metrics
+
 _HEAD_SECONDS = 5.0
+_TEXT = "text/plain; charset=utf-8"
 
 
 class Health:
-    """A server that answers GET /livez with 200 as long as the event loop turns, and /readyz when ready.
+    """Answers GET /livez with 200 as long as the event loop turns, /readyz when ready, and /metrics.
 
     Args:
         port: Port, on all addresses.
@@ -40,11 +47,10 @@ class Health:
             async with asyncio.timeout(_HEAD_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
             path = [*head.split(b" ", 2), b""][1].split(b"?", 1)[0]
-            code, text = self._answer(path)
-            body = text.encode()
+            code, body, content_type = self._answer(path)
             lines = (
                 f"HTTP/1.1 {code}",
-                "Content-Type: text/plain; charset=utf-8",
+                f"Content-Type: {content_type}",
                 f"Content-Length: {len(body)}",
                 "Connection: close",
             )
@@ -52,10 +58,15 @@ class Health:
             await writer.drain()
         writer.close()
 
-    def _answer(self, path: bytes) -> tuple[str, str]:
+    def _answer(self, path: bytes) -> tuple[str, bytes, str]:
+        """Status line, body and content type."""
         if path == b"/livez":
-            return "200 OK", "ok\n"
+            return "200 OK", b"ok\n", _TEXT
         if path == b"/readyz":
             missing = self._ready()
-            return ("503 Service Unavailable", f"{missing}\n") if missing else ("200 OK", "ok\n")
-        return "404 Not Found", "not found\n"
+            if missing:
+                return "503 Service Unavailable", f"{missing}\n".encode(), _TEXT
+            return "200 OK", b"ok\n", _TEXT
+        if path == b"/metrics":
+            return "200 OK", metrics.exposition(), metrics.CONTENT_TYPE
+        return "404 Not Found", b"not found\n", _TEXT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 from dataclasses import dataclass
 
@@ -12,14 +13,16 @@ from k3k_kubelet.cache import Change
 from k3k_kubelet.config import Config
 from k3k_kubelet.controllers import Controllers
 from k3k_kubelet.events import EventRecorder
+from k3k_kubelet.extension import ExtensionServer, MetricsApi
 from k3k_kubelet.leader import Leader, RestartError
 from k3k_kubelet.node import NodeApis
-from k3k_kubelet.server import Access, KubeletServer, TlsFiles
+from k3k_kubelet.server import Access, KubeletServer, Pages, TlsFiles
 from k3k_kubelet.sync.lookup import Lookup
 from k3k_kubelet.sync.policy import PolicyFile
 from k3k_kubelet.sync.shared import Shared
 from k3k_kubelet.sync.stores import Stores
 from k3k_kubelet.translate import Cluster
+from k3k_kubelet.usage import HostUsage, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +77,12 @@ class Kubelet:
             client_ca=config.paths.tls / "client-ca.crt",
         )
         access = Access(clients.reviews)
+        source = HostUsage(clients.host, config.namespace, config.cluster)
+        usage = Usage(source, stores.virtual_pods, stores.virtual_nodes, self._shared.host_pod)
+        front_proxy = dataclasses.replace(files, client_ca=config.paths.tls / "request-header-ca.crt")
+        self._extension = ExtensionServer(MetricsApi(usage), access, front_proxy, address=config.address)
         self._server = KubeletServer(
-            *(clients.host.endpoint, lookup.pod, lookup.pods_of, access, files), address=config.address
+            *(clients.host.endpoint, lookup.pod, Pages(usage), access, files), address=config.address
         )
         self._apis = NodeApis(stores.virtual_nodes, self._server)
         self._controllers: Controllers | None = None
@@ -101,6 +108,7 @@ class Kubelet:
     def reload_tls(self) -> None:
         """The serving certificate has been renewed."""
         self._server.reload_tls()
+        self._extension.reload_tls()
 
     async def run(self) -> None:
         """Works until cancelled. Nothing is changed anywhere before both sides are known completely.
@@ -115,6 +123,7 @@ class Kubelet:
                 await self._shared.stores.synced()
                 gc.collect()
                 gc.freeze()
+                await self._extension.serve(self._shared.config.extension_port)
                 group.create_task(self._apis.run())
                 group.create_task(self._end_with_anchor())
                 await self._leader.held.wait()
@@ -123,6 +132,7 @@ class Kubelet:
                 await self._controllers.run(self._leader)
         finally:
             await self._server.close()
+            await self._extension.close()
 
     def _config_map_changed(self, change: Change) -> None:
         entry, anchor = change.new, (self._shared.config.anchor, self._shared.cluster.owner["uid"])

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-from k3k_kubelet import certificates
+from k3k_kubelet import __version__, certificates, metrics
 from k3k_kubelet.api import (
     CONFIG_MAPS,
     SERVICES,
@@ -23,6 +23,7 @@ from k3k_kubelet.api import (
 )
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.config import Config, ConfigError
+from k3k_kubelet.extension import HOST_NAME
 from k3k_kubelet.health import Health
 from k3k_kubelet.kubelet import Clients, Kubelet
 from k3k_kubelet.leader import Leader, RestartError
@@ -91,6 +92,7 @@ class Process:
         return 1
 
     async def _work(self) -> None:
+        metrics.BUILD.info({"version": __version__, "kubernetes": self._config.version})
         health = Health(self._config.health_port, self._missing)
         await health.start()
         leader = self._leader()
@@ -137,7 +139,7 @@ class Process:
         return str(service["spec"]["clusterIP"])
 
     def _certificates(self, address: str) -> certificates.Spec:
-        """Our client certificate for the virtual API server, and that of the kubelet API it will call."""
+        """Our client certificate for the virtual API server, and that of the ports where it calls us."""
         tls, run = self._config.paths.tls, self._config.paths.run
         return certificates.Spec(
             certificates=(
@@ -157,6 +159,7 @@ class Process:
                     ca_key=str(tls / "kubelet-serving-ca.key"),
                     common_name=f"system:node:{CLIENT_NAME}",
                     organizations=("system:nodes",),
+                    dns_names=(HOST_NAME,),
                     ip_addresses=(address,),
                     usages=("server",),
                 ),

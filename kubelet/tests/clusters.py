@@ -43,6 +43,7 @@ _RULES_NAMESPACE = [
     },
     {"apiGroups": [""], "resources": ["events"], "verbs": ["list", "watch"]},
     {"apiGroups": [""], "resources": ["resourcequotas"], "verbs": ["list", "watch"]},
+    {"apiGroups": ["metrics.k8s.io"], "resources": ["pods"], "verbs": ["get", "list"]},
 ]
 _RULES_CONTROL_PLANE = [
     {
@@ -127,7 +128,7 @@ class Clusters:
         self.virtual = ControlPlane(
             directory / "virtual", controllers=virtual, api_server_flags=virtual_flags
         )
-        self.health_port = free_ports(1)[0]
+        self.health_port, self.extension_port = free_ports(2)
         # No two of one process or of neighbouring ones share a range.
         self.first_port = 12000 + (os.getpid() % 200 * 2 + next(_numbers) % 2) * 50
         self.kubelet: subprocess.Popen[bytes] | None = None
@@ -192,9 +193,10 @@ class Clusters:
         folders = {name: self.directory / name for name in ("tls", "policy", "run", "credentials")}
         for folder in folders.values():
             folder.mkdir()
-        for name in ("server-ca.crt", "client-ca.crt", "client-ca.key", "kubelet-serving-ca.crt"):
+        files = ["client-ca.key", "kubelet-serving-ca.key"]
+        files += [f"{name}-ca.crt" for name in ("server", "client", "kubelet-serving", "request-header")]
+        for name in files:
             shutil.copy(self.virtual.pki / name, folders["tls"] / name)
-        shutil.copy(self.virtual.pki / "kubelet-serving-ca.key", folders["tls"] / "kubelet-serving-ca.key")
         shutil.copy(self.host.pki / "server-ca.crt", folders["credentials"] / "ca.crt")
         account = f"{CLUSTER}-kubelet"
         token = self.host.kubectl("-n", CONTROL_PLANE, "create", "token", account, "--duration=24h")
@@ -212,6 +214,7 @@ class Clusters:
             "version": "v1.34.4",
             "paths": {name: str(folder) for name, folder in folders.items()},
             "healthPort": self.health_port,
+            "extensionPort": self.extension_port,
             "firstPort": self.first_port,
             "unusedNodeSeconds": 5,
             "mirrorHostNodes": self.mirror_host_nodes,

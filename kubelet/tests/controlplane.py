@@ -115,6 +115,14 @@ class ControlPlane:
             f"--kubelet-client-key={self.pki}/kubelet-client.key",
             f"--kubelet-certificate-authority={self.pki}/kubelet-serving-ca.crt",
             "--kubelet-preferred-address-types=InternalIP",
+            f"--proxy-client-cert-file={self.pki}/front-proxy-client.crt",
+            f"--proxy-client-key-file={self.pki}/front-proxy-client.key",
+            f"--requestheader-client-ca-file={self.pki}/request-header-ca.crt",
+            "--requestheader-allowed-names=front-proxy-client",
+            "--requestheader-username-headers=X-Remote-User",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            "--enable-aggregator-routing=true",
             *self.flags,
         )
         eventually(self._ready, timeout=START_SECONDS)
@@ -171,7 +179,7 @@ class ControlPlane:
 
     def _make_pki(self) -> None:
         self.pki.mkdir()
-        for name in ("server-ca", "client-ca", "kubelet-serving-ca"):
+        for name in ("server-ca", "client-ca", "kubelet-serving-ca", "request-header-ca"):
             _authority(self.pki, name)
         _openssl(
             "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", f"{self.pki}/service-account.key"
@@ -180,6 +188,7 @@ class ControlPlane:
             certificates.Spec(
                 certificates=(
                     self._leaf("apiserver", "server-ca", "kube-apiserver", usages=("server",)),
+                    self._leaf("front-proxy-client", "request-header-ca", "front-proxy-client"),
                     self._leaf("admin", "client-ca", "admin", ("system:masters",)),
                     self._leaf(
                         "kubelet-client", "client-ca", "kube-apiserver-kubelet-client", ("system:masters",)

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from kubernetes import client, config
+from kubernetes.stream import portforward
 
 from tests.e2e.support.clusters import View, both, running
 from tests.e2e.support.kubectl import Kubectl
@@ -84,6 +86,31 @@ def test_log_parameters(inside: Kubectl) -> None:
     assert inside("logs", "counter", "--tail=2") == "line 99\nline 100\n"
     assert inside("logs", "counter", "--since-time=2100-01-01T00:00:00Z") == ""
     assert inside("logs", "counter", "--since=1h").count("\n") == 100
+    # All at once, as a program asks: the last three, of which forty bytes, each with its time.
+    path = f"/api/v1/namespaces/{inside.namespace}/pods/counter/log"
+    options = "container=main&previous=false&tailLines=3&timestamps=true&sinceSeconds=3600&limitBytes=40"
+    whole = inside("get", "--raw", f"{path}?{options}")
+    assert len(whole) == 40
+    assert whole.split()[1:3] == ["line", "98"]
+    since = whole.split()[0]
+    assert inside("logs", "counter", f"--since-time={since}").endswith("line 99\nline 100\n")
+    for wrong in ("tailLines=-1", "limitBytes=0", "sinceSeconds=1&sinceTime=2100-01-01T00:00:00Z"):
+        assert inside.run("get", "--raw", f"{path}?{wrong}").returncode != 0, wrong
+
+
+def test_logs_of_the_default_container(inside: Kubectl) -> None:
+    """kubectl takes the first one, or the one that the annotation names; the API wants it said."""
+    made = pod(
+        "two", shell("echo first; sleep 3600", name="one"), shell("echo second; sleep 3600", name="two")
+    )
+    inside.apply(made)
+    running(inside, "app=two", 1)
+    assert eventually(lambda: inside("logs", "two")) == "first\n"
+    inside("annotate", "pod", "two", "kubectl.kubernetes.io/default-container=two")
+    assert eventually(lambda: inside("logs", "two")) == "second\n"
+    assert inside("logs", "two", "--all-containers", "--prefix").count("\n") == 2
+    unsaid = inside.run("get", "--raw", f"/api/v1/namespaces/{inside.namespace}/pods/two/log")
+    assert b"a container name must be specified for pod two" in unsaid.stderr
 
 
 @both
@@ -107,7 +134,7 @@ def test_errors_speak_of_the_virtual_pod(cluster: View, inside: Kubectl) -> None
 
 
 def test_a_nodes_own_pages(inside: Kubectl) -> None:
-    """What the API server's node proxy shows: this node's virtual pods, and what is not served yet."""
+    """What the API server's node proxy shows: this node's virtual pods; figures are another test's."""
     inside.apply(pod("here"))
     (here,) = running(inside, "app=here", 1)
     node = here["spec"]["nodeName"]
@@ -119,6 +146,30 @@ def test_a_nodes_own_pages(inside: Kubectl) -> None:
     pods: list[Any] = json.loads(page("/pods").stdout)["items"]
     assert here["metadata"]["uid"] in [item["metadata"]["uid"] for item in pods]
     assert {item["spec"]["nodeName"] for item in pods} == {node}
-    missing = page("/stats/summary")
+    missing = page("/metrics/cadvisor")
     assert missing.returncode != 0
-    assert b"the virtual kubelet does not serve /stats/summary" in missing.stderr
+    assert b"the virtual kubelet does not serve /metrics/cadvisor" in missing.stderr
+
+
+@both
+def test_port_forward_by_the_python_client(cluster: View, inside: Kubectl) -> None:
+    """Which knows v4.channel.k8s.io, and names its ports in the request, two of them here."""
+    inside.apply(pod("web", SERVER))
+    running(inside, "app=web", 1)
+    digest = inside.exec("web", ["sha256sum", "/tmp/www/blob"]).stdout.split()[0].decode()
+    api = config.new_client_from_config(str(cluster.access.kubeconfig), persist_config=False)
+    forward = portforward(
+        client.CoreV1Api(api).connect_get_namespaced_pod_portforward,
+        "web",
+        inside.namespace,
+        ports="8080,8081",
+    )
+    connection = forward.socket(8080)
+    connection.setblocking(True)
+    connection.sendall(b"GET /blob HTTP/1.0\r\n\r\n")
+    answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    connection.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith((b"HTTP/1.1 200", b"HTTP/1.0 200"))
+    assert hashlib.sha256(body).hexdigest() == digest
+    api.close()

@@ -19,6 +19,7 @@ KUBELET_MAY = [
     "create pods/exec in workloads",
     "create secrets in workloads",
     "list events in workloads",
+    "list pods.metrics.k8s.io in workloads",
 ]
 KUBELET_MAY_NOT = [
     "update pods/ephemeralcontainers in workloads",
@@ -40,6 +41,8 @@ KUBELET_MAY_NOT = [
     "list namespaces in cluster",
     "list nodes in cluster",
     "get nodes/proxy in cluster",
+    "list pods.metrics.k8s.io in cluster",
+    "list nodes.metrics.k8s.io in cluster",
 ]
 NOBODY_MAY = ["get secrets in workloads", "list pods in workloads", "get configmaps in control-plane"]
 

@@ -26,7 +26,7 @@ def pods(component: str, namespace: str | None = None) -> dict[str, Any]:
 
 
 API = [{"protocol": "TCP", "port": 6443}]
-KUBELET = [{"protocol": "TCP", "port": 10250, "endPort": 11249}]
+KUBELET = [{"protocol": "TCP", "port": 10250, "endPort": 11249}, {"protocol": "TCP", "port": 9443}]
 DNS = {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}
 
 

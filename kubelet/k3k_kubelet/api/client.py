@@ -7,7 +7,7 @@ import enum
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, cast
+from typing import Any, TypeVar
 
 import aiohttp
 import orjson
@@ -18,6 +18,7 @@ from k3k_kubelet.api.errors import ApiError, UnauthorizedError, UnreachableError
 from k3k_kubelet.api.resources import Resource
 
 Object = dict[str, Any]
+Answer = TypeVar("Answer")
 
 USER_AGENT = "k3k-kubelet"
 ATTEMPTS = 4
@@ -214,9 +215,36 @@ class ApiClient:
         headers = {"Accept": accept or "application/json"}
         if data is not None:
             headers["Content-Type"] = content_type
+        return await self._repeated(method, path, query or {}, data, headers, orjson.loads)
+
+    async def read(
+        self, path: str, decode: Callable[[bytes], Answer], *, query: Mapping[str, str] | None = None
+    ) -> Answer:
+        """GETs what is large and little of it wanted; as `request`.
+
+        Args:
+            path: Of the request.
+            decode: Takes the JSON of the answer; raises ValueError where that is not what it should be.
+            query: Parameters.
+        """
+        return await self._repeated("GET", path, query or {}, None, {"Accept": "application/json"}, decode)
+
+    async def _repeated(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        data: bytes | None,
+        headers: Mapping[str, str],
+        decode: Callable[[bytes], Answer],
+    ) -> Answer:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return await self._try(method, path, query or {}, data, headers)
+                body = await self._try(method, path, query, data, headers)
+                try:
+                    return decode(body)
+                except ValueError as error:  # cut short, or from something in between
+                    raise UnreachableError(f"{method} {path}: the answer is none: {error}") from error
             except ApiError as error:
                 if attempt == ATTEMPTS or not _repeatable(method, error):
                     raise
@@ -231,7 +259,7 @@ class ApiClient:
 
     async def _try(
         self, method: str, path: str, query: Mapping[str, str], data: bytes | None, headers: Mapping[str, str]
-    ) -> Object:
+    ) -> bytes:
         if self._session is None:
             self._session = _session(self._connections)
         if method != "GET":
@@ -256,10 +284,7 @@ class ApiClient:
             metrics.API_SECONDS.labels(api, method).observe(time.monotonic() - began)
         if response.status >= 300:
             raise from_response(response.status, body, response.headers.get("Retry-After"))
-        try:
-            return cast(Object, orjson.loads(body))
-        except orjson.JSONDecodeError as error:  # cut short, or from something in between
-            raise UnreachableError(f"{method} {path}: the answer is no JSON: {error}") from error
+        return body
 
     def headers(self, extra: Mapping[str, str]) -> dict[str, str]:
         """Request headers: the credentials of this moment, and `extra`."""

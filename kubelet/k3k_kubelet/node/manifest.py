@@ -163,11 +163,18 @@ def address_of(node_object: Mapping[str, Any]) -> str | None:
     return next((each["address"] for each in addresses if each["type"] == "InternalIP"), None)
 
 
-def service_ports(ports: set[int], first: int) -> list[Object]:
-    """Ports of the kubelet's Service: one for each Node, and always the first, as a Service needs one."""
+def service_ports(ports: set[int], config: Config) -> list[Object]:
+    """Ports of the kubelet's Service: the extension server's, the first Node's, those of further Nodes.
+
+    Args:
+        ports: Those of Nodes.
+        config: The kubelet's configuration.
+    """
+    first = config.first_port
+    named = {"extension": config.extension_port}
+    named |= {f"node-{port - first}": port for port in sorted(ports | {first})}
     return [
-        {"name": f"node-{port - first}", "port": port, "targetPort": port, "protocol": "TCP"}
-        for port in sorted(ports | {first})
+        {"name": name, "port": port, "targetPort": port, "protocol": "TCP"} for name, port in named.items()
     ]
 
 

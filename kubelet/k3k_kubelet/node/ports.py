@@ -64,7 +64,7 @@ class Ports:
         async with self._lock:
             namespace, name = self._config.control_plane_namespace, self._config.service
             service = await self._host.get(SERVICES, namespace, name)
-            ports = manifest.service_ports(set(self._ports.values()), self._config.first_port)
+            ports = manifest.service_ports(set(self._ports.values()), self._config)
             present = [(port["port"], port.get("targetPort")) for port in service["spec"].get("ports") or ()]
             if present != [(port["port"], port["targetPort"]) for port in ports]:
                 await self._host.patch(SERVICES, namespace, name, {"spec": {"ports": ports}})

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+import orjson
+
 from k3k_kubelet.api.client import ApiClient
 from k3k_kubelet.api.errors import ApiError
 from k3k_kubelet.api.resources import SUBJECT_ACCESS_REVIEWS, TOKEN_REVIEWS
@@ -115,7 +117,7 @@ class Access:
     def __init__(self, api: ApiClient, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._api = api
         self._tokens: _Cache[bytes, tuple[Identity | None]] = _Cache(clock)
-        self._decisions: _Cache[tuple[Identity, str, str, str], bool] = _Cache(clock)
+        self._decisions: _Cache[bytes, bool] = _Cache(clock)
 
     async def identify(self, certificate: Mapping[str, Any] | None, authorization: str) -> Identity:
         """Who sent a request.
@@ -141,14 +143,35 @@ class Access:
         Raises:
             HttpError: 403 when it may not, 503 when the API server could not be asked.
         """
-        if identity.trusted:
-            return
         verb, subresources = attributes(method, segments)
         for subresource in subresources:
-            if verb and await self._allowed(identity, node, verb, subresource):
+            resource = {"version": "v1", "resource": "nodes", "subresource": subresource, "name": node}
+            if verb and await self.may(identity, {"verb": verb, **resource}):
                 return
         what = " or ".join(f"nodes/{subresource}" for subresource in subresources)
         raise HttpError(403, f"Forbidden: user {identity.name} may not {verb or method} {what} of {node}")
+
+    async def may(self, identity: Identity, attributes: Mapping[str, str]) -> bool:
+        """Whether a user may do something.
+
+        Args:
+            identity: Who.
+            attributes: `resourceAttributes` of a SubjectAccessReview; `nonResourceAttributes` with a `path`.
+
+        Raises:
+            HttpError: 503 when the API server could not be asked.
+        """
+        if identity.trusted:
+            return True
+        kind = "nonResourceAttributes" if "path" in attributes else "resourceAttributes"
+        user = {"user": identity.name, "groups": list(identity.groups), "uid": identity.uid}
+        spec = user | {"extra": dict(identity.extra), kind: dict(attributes)}
+        key = hashlib.sha256(orjson.dumps(spec)).digest()  # texts of the tenant's can be long
+        allowed = self._decisions.get(key)
+        if allowed is None:
+            allowed = bool((await self._review(SUBJECT_ACCESS_REVIEWS, spec)).get("allowed"))
+            self._decisions.put(key, allowed, ALLOWED_SECONDS if allowed else DENIED_SECONDS)
+        return allowed
 
     async def _of_token(self, token: str) -> Identity | None:
         key = hashlib.sha256(token.encode()).digest()
@@ -158,23 +181,6 @@ class Access:
             cached = (_user(status.get("user") or {}) if status.get("authenticated") else None,)
             self._tokens.put(key, cached, TOKEN_SECONDS)
         return cached[0]
-
-    async def _allowed(self, identity: Identity, node: str, verb: str, subresource: str) -> bool:
-        key = (identity, node, verb, subresource)
-        allowed = self._decisions.get(key)
-        if allowed is None:
-            resource = {
-                "verb": verb,
-                "version": "v1",
-                "resource": "nodes",
-                "subresource": subresource,
-                "name": node,
-            }
-            user = {"user": identity.name, "groups": list(identity.groups), "uid": identity.uid}
-            spec = user | {"extra": dict(identity.extra), "resourceAttributes": resource}
-            allowed = bool((await self._review(SUBJECT_ACCESS_REVIEWS, spec)).get("allowed"))
-            self._decisions.put(key, allowed, ALLOWED_SECONDS if allowed else DENIED_SECONDS)
-        return allowed
 
     async def _review(self, resource: Any, spec: dict[str, Any]) -> dict[str, Any]:
         body = {"apiVersion": resource.api_version, "kind": resource.kind, "spec": spec}

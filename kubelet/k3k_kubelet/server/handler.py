@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote, urlencode
 
 import h11
 import orjson
 
+from k3k_kubelet import metrics
 from k3k_kubelet.api.endpoint import Endpoint
 from k3k_kubelet.server import messages, routes, tunnel
 from k3k_kubelet.server.access import Access, Identity
-from k3k_kubelet.server.messages import HttpError, Request
+from k3k_kubelet.server.listener import Limits
+from k3k_kubelet.server.messages import Exchange, HttpError
+from k3k_kubelet.server.pages import Pages
 from k3k_kubelet.server.routes import Action, Page, PodRequest
-from k3k_kubelet.server.tls import TlsStream
+from k3k_kubelet.server.trim import Trim
 
 log = logging.getLogger(__name__)
 
 Lookup = Callable[[str, str], "PodRef | None"]
-PodsOf = Callable[[str], Iterable[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -44,88 +45,56 @@ class PodRef:
     host_name: str
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What one client, or all together, may hold.
-
-    Attributes:
-        connections: At a time, on all ports.
-        tunnels: Streams (exec, attach, port-forward, logs) among them; each holds about 100 KB.
-        head_seconds: For the first request of a connection, TLS handshake not included.
-        keep_alive_seconds: Between requests.
-        idle_seconds: A stream on which nothing moves; a kubelet's default.
-    """
-
-    connections: int = 512
-    tunnels: int = 128
-    head_seconds: float = 10.0
-    keep_alive_seconds: float = 120.0
-    idle_seconds: float = 4 * 3600.0
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """A request and the connection it came on."""
-
-    node: str
-    request: Request
-    connection: h11.Connection
-    stream: TlsStream
-
-
 class Handler:
     """Answers requests.
 
     Args:
         host: The host's API server.
         lookup: (virtual namespace, name) -> the pod, None for one without a host copy.
-        pods_of: Node name -> its virtual pods.
+        pages: What a Node tells by itself.
         access: Who may do what.
         limits: Caps and time-outs.
     """
 
-    def __init__(
-        self, host: Endpoint, lookup: Lookup, pods_of: PodsOf, access: Access, limits: Limits
-    ) -> None:
+    def __init__(self, host: Endpoint, lookup: Lookup, pages: Pages, access: Access, limits: Limits) -> None:
         self._host = host
         self._lookup = lookup
-        self._pods_of = pods_of
+        self._pages = pages
         self._access = access
         self._limits = limits
         self._tunnels = 0
+        self._trim = Trim()
 
     async def answer(self, exchange: Exchange) -> None:
         """Writes the answer to a request, an error too. A stream has ended when this returns."""
         request, stream = exchange.request, exchange.stream
         asked: PodRequest | Page | None = None
+        code = 200
         try:
             authorization = request.header(b"authorization")
             identity = await self._access.identify(stream.peer_certificate(), authorization)
-            await self._access.permit(identity, exchange.node, request.method, request.segments)
+            await self._access.permit(identity, exchange.port, request.method, request.segments)
             asked = routes.parse(request)
             if isinstance(asked, PodRequest):
                 await self._stream(exchange, asked, identity)
-            elif asked is Page.HEALTHZ:
-                await messages.respond(exchange.connection, stream, 200, b"ok", content_type="text/plain")
+                code = 200 if asked.action is Action.LOGS else 101
             else:
-                pods = {
-                    "kind": "PodList",
-                    "apiVersion": "v1",
-                    "metadata": {},
-                    "items": [*self._pods_of(exchange.node)],
-                }
-                await messages.respond(exchange.connection, stream, 200, orjson.dumps(pods))
+                body, content_type = await self._pages.body(asked, exchange.port)
+                await messages.respond(exchange.connection, stream, 200, body, content_type=content_type)
         except HttpError as error:
             plain = isinstance(asked, PodRequest) and asked.action is Action.LOGS
+            code = error.code
             await messages.respond_error(exchange.connection, stream, error, plain=plain)
+        finally:
+            metrics.SERVED.labels("kubelet", _name(asked), code).inc()
 
     async def _stream(self, exchange: Exchange, asked: PodRequest, identity: Identity) -> None:
-        pod = self._find(exchange.node, asked)
+        pod = self._find(exchange.port, asked)
         request = exchange.request
         logs = asked.action is Action.LOGS
         headers = tunnel.close_headers() if logs else tunnel.upgrade_headers(request)
         target = host_target(pod, asked)
-        with self._slot():
+        with self._slot(asked.action):
             host = await tunnel.open_stream(self._host, request.method, target, headers)
             try:
                 if host.code != (200 if logs else 101):
@@ -169,14 +138,23 @@ class Handler:
         await tunnel.follow(exchange.stream, host.stream, idle_seconds=self._limits.idle_seconds)
 
     @contextlib.contextmanager
-    def _slot(self) -> Iterator[None]:
+    def _slot(self, action: Action) -> Iterator[None]:
         if self._tunnels >= self._limits.tunnels:
             raise HttpError(503, f"the kubelet has {self._tunnels} streams open, its limit; try again later")
         self._tunnels += 1
         try:
-            yield
+            with metrics.STREAMS.labels(action.value).track_inprogress():
+                yield
         finally:
             self._tunnels -= 1
+            self._trim.soon()
+
+
+def _name(asked: PodRequest | Page | None) -> str:
+    """What was asked for, as a label: nothing of the request's own text."""
+    if asked is None:
+        return "other"
+    return asked.action.value if isinstance(asked, PodRequest) else asked.value
 
 
 def host_target(pod: PodRef, asked: PodRequest) -> str:

@@ -75,6 +75,20 @@ class Request:
         return next((value.decode("latin-1") for key, value in self.headers if key == name), "")
 
 
+@dataclass(frozen=True)
+class Exchange:
+    """A request and the connection it came on.
+
+    Attributes:
+        port: Name of the port it came to; of the kubelet API, the Node's.
+    """
+
+    port: str
+    request: Request
+    connection: h11.Connection
+    stream: TlsStream
+
+
 async def read_request(connection: h11.Connection, stream: TlsStream) -> Request | None:
     """The next request; None when the client has closed.
 

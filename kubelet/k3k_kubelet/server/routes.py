@@ -30,6 +30,9 @@ class Page(enum.Enum):
 
     HEALTHZ = "healthz"
     PODS = "pods"
+    STATS_SUMMARY = "stats/summary"
+    METRICS = "metrics"
+    RESOURCE_METRICS = "metrics/resource"
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ _ACTIONS = {
     "portForward": Action.PORT_FORWARD,
     "containerLogs": Action.LOGS,
 }
-_PAGES = {("healthz",): Page.HEALTHZ, ("healthz", "ping"): Page.HEALTHZ, ("pods",): Page.PODS}
+_PAGES = {tuple(page.value.split("/")): page for page in Page} | {("healthz", "ping"): Page.HEALTHZ}
 _STREAMS = {"input": "stdin", "output": "stdout", "error": "stderr", "tty": "tty"}
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import h11
 
+from k3k_kubelet import metrics
 from k3k_kubelet.api.endpoint import Endpoint
 from k3k_kubelet.server import tls
 from k3k_kubelet.server.messages import Headers, HttpError, Request
@@ -121,7 +122,8 @@ async def splice(client: TlsStream, host: TlsStream, *, idle_seconds: float) -> 
     some hundred KB are held per direction.
     """
     moved = [time.monotonic()]
-    await _until_an_end([_pump(client, host, moved), _pump(host, client, moved)], moved, idle_seconds)
+    directions = [_pump(client, host, moved, "to_host"), _pump(host, client, moved, "to_client")]
+    await _until_an_end(directions, moved, idle_seconds)
 
 
 async def follow(client: TlsStream, host: TlsStream, *, idle_seconds: float) -> None:
@@ -131,7 +133,7 @@ async def follow(client: TlsStream, host: TlsStream, *, idle_seconds: float) -> 
     host's connection that would be one of ours, with our rights.
     """
     moved = [time.monotonic()]
-    await _until_an_end([_pump(host, client, moved), _wait_for_end(client)], moved, idle_seconds)
+    await _until_an_end([_pump(host, client, moved, "to_client"), _wait_for_end(client)], moved, idle_seconds)
 
 
 async def _until_an_end(
@@ -163,7 +165,8 @@ class _End(enum.Enum):
     TARGET = "the target takes no more; what it sent before may still be on its way"
 
 
-async def _pump(source: TlsStream, target: TlsStream, moved: list[float]) -> _End:
+async def _pump(source: TlsStream, target: TlsStream, moved: list[float], direction: str) -> _End:
+    count = metrics.STREAM_BYTES.labels(direction).inc
     while True:
         try:
             data = await source.read()
@@ -177,6 +180,7 @@ async def _pump(source: TlsStream, target: TlsStream, moved: list[float]) -> _En
             await target.drain()
         except OSError:
             return _End.TARGET
+        count(len(data))
         moved[0] = time.monotonic()
 
 

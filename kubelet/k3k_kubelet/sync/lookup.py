@@ -1,11 +1,10 @@
-"""What the kubelet API asks: which pod a request is about, and which pods a Node has.
+"""What the kubelet API asks: which pod a request is about.
 
 Answers come from the index alone; no part of a request ever becomes a name on the host.
 """
 
 from __future__ import annotations
 
-from k3k_kubelet.api.client import Object
 from k3k_kubelet.server import PodRef
 from k3k_kubelet.sync.shared import Shared
 from k3k_kubelet.sync.stores import node_of
@@ -42,7 +41,3 @@ class Lookup:
             host_namespace=host.namespace,
             host_name=host.name,
         )
-
-    def pods_of(self, node: str) -> list[Object]:
-        """All virtual pods that are bound to a Node."""
-        return [entry.object() for entry in self._shared.stores.virtual_pods.by_index("node", node)]

@@ -133,7 +133,9 @@ class Nodes:
 
     async def ports(self) -> list[int]:
         service = await self.client.get(SERVICES, self.namespace, "kubelet")
-        return [port["port"] for port in service["spec"]["ports"]]
+        ports = {port["name"]: port["port"] for port in service["spec"]["ports"]}
+        assert ports.pop("extension") == self.config.extension_port
+        return list(ports.values())
 
 
 def _node_of(pod: dict[str, Any]) -> list[str]:

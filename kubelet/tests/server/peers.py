@@ -16,7 +16,9 @@ from typing import Any
 
 from k3k_kubelet import certificates
 from k3k_kubelet.api import ApiClient, HostEndpoint
-from k3k_kubelet.server import Access, KubeletServer, Limits, PodRef, TlsFiles
+from k3k_kubelet.server import Access, KubeletServer, Limits, Pages, PodRef, TlsFiles
+
+from kubelet.tests.usage.samples import usage_of, virtual_pod
 
 ADDRESS = "127.0.0.1"
 HOST_NAME = "web-default-abcdefghij234567"
@@ -216,11 +218,12 @@ async def running(folder: Path, script: Script, **limits: Any) -> AsyncIterator[
     context.load_cert_chain(folder / "host.crt", folder / "host.key")
     host = await asyncio.start_server(connected, ADDRESS, 0, ssl=context)
     endpoint = HostEndpoint(ADDRESS, host.sockets[0].getsockname()[1], folder / "credentials")
+    metrics = ApiClient(endpoint)
     nowhere = ApiClient(HostEndpoint(ADDRESS, 1, folder / "credentials"))
     server = KubeletServer(
         endpoint,
         _lookup,
-        lambda node: [{"metadata": {"name": "web"}}] if node == POD.node else [],
+        Pages(usage_of(metrics, [virtual_pod(POD.name)])),
         Access(nowhere),
         TlsFiles(folder / "serving.crt", folder / "serving.key", folder / "client-ca.crt"),
         limits=Limits(**limits),
@@ -232,6 +235,7 @@ async def running(folder: Path, script: Script, **limits: Any) -> AsyncIterator[
     finally:
         await server.close()
         await nowhere.close()
+        await metrics.close()
         host.close()
 
 

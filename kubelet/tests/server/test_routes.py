@@ -56,7 +56,14 @@ def test_paths(line: str, expected: PodRequest) -> None:
 
 @pytest.mark.parametrize(
     ("line", "page"),
-    [("GET /healthz", Page.HEALTHZ), ("GET /healthz/ping", Page.HEALTHZ), ("GET /pods/", Page.PODS)],
+    [
+        ("GET /healthz", Page.HEALTHZ),
+        ("GET /healthz/ping", Page.HEALTHZ),
+        ("GET /pods/", Page.PODS),
+        ("GET /metrics", Page.METRICS),
+        ("GET /metrics/resource", Page.RESOURCE_METRICS),
+        ("GET /stats/summary?only_cpu_and_memory=true", Page.STATS_SUMMARY),
+    ],
 )
 def test_pages(line: str, page: Page) -> None:
     assert routes.parse(request(line)) is page
@@ -74,7 +81,14 @@ def test_pages(line: str, page: Page) -> None:
             "/containerLogs/ns/pod/u/c",
             "/logs/",
         ),
-        *("/portForward/ns", "/run/ns/pod/c", "/configz", "/metrics", "/Exec/ns/pod/c", "/exec/../pods"),
+        *(
+            "/portForward/ns",
+            "/run/ns/pod/c",
+            "/configz",
+            "/metrics/cadvisor",
+            "/Exec/ns/pod/c",
+            "/exec/../pods",
+        ),
     ],
 )
 def test_what_is_not_served(path: str) -> None:

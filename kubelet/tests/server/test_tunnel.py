@@ -340,7 +340,7 @@ def test_a_host_that_is_gone_or_silent_is_said(run: Run) -> None:
                 b"the host's API server did not answer: it closed the connection",
             )
         async with running(folder, hang_up) as setup:
-            setup.host._port = 1
+            setup.host.port = 1
             log = await setup.ask(LOGS)
             assert log.code == 503
             assert log.body.startswith(b"the host's API server cannot be reached: ")

@@ -1,0 +1,7 @@
+"""What the kubelet adds to the virtual API server: metrics.k8s.io, as an aggregated API."""
+
+from k3k_kubelet.extension.metrics_api import MetricsApi
+from k3k_kubelet.extension.registration import HOST_NAME, Registration
+from k3k_kubelet.extension.server import ExtensionServer
+
+__all__ = ["HOST_NAME", "ExtensionServer", "MetricsApi", "Registration"]

@@ -1,0 +1,161 @@
+"""Makes metrics.k8s.io known inside: an APIService, the Service it leads to, and the right to read metrics.
+
+The API server reaches an aggregated API by the endpoints of a Service (--enable-aggregator-routing, because
+virtual ClusterIPs mean nothing to its pod), and takes none of type ExternalName then (ResolveEndpoint in
+k8s.io/apiserver/pkg/util/proxy). So the Service is headless and has Endpoints of ours: the ClusterIP that the
+kubelet has on the host. They are Endpoints, which every API server from 1.21 on reads, or mirrors into an
+EndpointSlice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+from pathlib import Path
+
+from k3k_kubelet.api import ApiClient, InvalidError, NotFoundError, Resource
+from k3k_kubelet.api.client import Object
+from k3k_kubelet.cache import Change, Informer, Store, WorkQueue
+from k3k_kubelet.extension.documents import GROUP, VERSION
+from k3k_kubelet.extension.wanted import agrees, without_none
+from k3k_kubelet.translate.names import DOMAIN
+
+log = logging.getLogger(__name__)
+
+NAMESPACE, NAME = "kube-system", "k3k-pulumi-metrics"
+HOST_NAME = f"{NAME}.{NAMESPACE}.svc"
+"""Whom the API server expects: the name in our certificate."""
+API_SERVICE_NAME = f"{VERSION}.{GROUP}"
+MANAGED = f"{DOMAIN}/managed-by"
+"""Label of what is ours, and so put right when it is changed. Without it, or leading to another Service, an
+APIService is the tenant's: he has a metrics server of his own."""
+
+_PORT = 443
+_RBAC = "rbac.authorization.k8s.io"
+_SERVICES = Resource("", "v1", "services", "Service")
+_ENDPOINTS = Resource("", "v1", "endpoints", "Endpoints")
+_ROLES = Resource(_RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False)
+_API_SERVICES = Resource("apiregistration.k8s.io", "v1", "apiservices", "APIService", namespaced=False)
+
+
+class Registration:
+    """Keeps the registration as it should be.
+
+    Args:
+        virtual: Virtual API server.
+        address: ClusterIP of the kubelet's Service.
+        port: Its port for the extension server.
+        ca_file: The CA of the extension server's certificate.
+    """
+
+    def __init__(self, virtual: ApiClient, address: str, port: int, ca_file: Path) -> None:
+        self._virtual = virtual
+        self._wanted = _objects(address, port, ca_file.read_bytes())
+        known = Store()
+        self._informer = Informer(
+            virtual, _API_SERVICES, known, field_selector=f"metadata.name={API_SERVICE_NAME}"
+        )
+        self._queue: WorkQueue[str] = WorkQueue("registration", self._reconcile, concurrency=1)
+        self._is_taken = False
+        # Whatever befalls the Service or its Endpoints shows in the APIService's condition Available.
+        known.subscribe(self._changed)
+
+    def add_all(self) -> None:
+        """Looks at all of it."""
+        self._queue.add(API_SERVICE_NAME)
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._informer.run())
+            await self._informer.synced.wait()
+            group.create_task(self._queue.run())
+
+    def _changed(self, _: Change) -> None:
+        self.add_all()
+
+    async def _reconcile(self, _: str) -> None:
+        found = await self._find(_API_SERVICES, None, API_SERVICE_NAME)
+        taken = found is not None and not is_ours(found)
+        if taken and not self._is_taken:
+            log.info("metrics.k8s.io is served by another Service inside, and left to it")
+        self._is_taken = taken
+        if not taken:
+            for resource, wanted in self._wanted:
+                await self._ensure(resource, wanted)
+
+    async def _ensure(self, resource: Resource, wanted: Object) -> None:
+        metadata = wanted["metadata"]
+        namespace, name = metadata.get("namespace"), metadata["name"]
+        found = await self._find(resource, namespace, name)
+        if found is None:
+            await self._virtual.create(resource, namespace, without_none(wanted))
+            log.info("made", extra={"resource": resource.plural, "object": name})
+            return
+        if resource is _API_SERVICES and not is_ours(found):
+            return  # since the look before
+        if resource is _ROLES and not _is_managed(found):
+            return  # of a metrics-server that the tenant has, or had
+        if agrees(wanted, found):
+            return
+        log.info("put right", extra={"resource": resource.plural, "object": name})
+        same = {"resourceVersion": found["metadata"]["resourceVersion"]}  # else what it is now may be his
+        try:
+            await self._virtual.patch(resource, namespace, name, {**wanted, "metadata": {**metadata, **same}})
+        except InvalidError:
+            # What cannot be changed back, as a Service's address, is made anew.
+            await self._virtual.delete(resource, namespace, name, uid=found["metadata"]["uid"])
+            await self._virtual.create(resource, namespace, without_none(wanted))
+
+    async def _find(self, resource: Resource, namespace: str | None, name: str) -> Object | None:
+        try:
+            return await self._virtual.get(resource, namespace, name)
+        except NotFoundError:
+            return None
+
+
+def is_ours(api_service: Object) -> bool:
+    """Whether an APIService for metrics.k8s.io is the kubelet's to keep."""
+    service = api_service["spec"].get("service") or {}
+    leads_here = (service.get("namespace"), service.get("name")) == (NAMESPACE, NAME)
+    return leads_here and _is_managed(api_service)
+
+
+def _is_managed(found: Object) -> bool:
+    return MANAGED in (found["metadata"].get("labels") or {})
+
+
+def _objects(address: str, port: int, ca: bytes) -> tuple[tuple[Resource, Object], ...]:
+    """What there has to be, in the order in which it can be made."""
+    readers = _object(_ROLES, "system:aggregated-metrics-reader", None)
+    aggregated = {f"{_RBAC}/aggregate-to-{role}": "true" for role in ("view", "edit", "admin")}
+    readers["metadata"]["labels"] |= aggregated
+    readers["rules"] = [
+        {"apiGroups": [GROUP], "resources": ["pods", "nodes"], "verbs": ["get", "list", "watch"]}
+    ]
+    service = _object(_SERVICES, NAME, NAMESPACE)
+    ports = [{"name": "https", "port": _PORT, "protocol": "TCP", "targetPort": port}]
+    service["spec"] = {"type": "ClusterIP", "clusterIP": "None", "selector": None, "ports": ports}
+    endpoints = _object(_ENDPOINTS, NAME, NAMESPACE)
+    endpoints["subsets"] = [
+        {"addresses": [{"ip": address}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}
+    ]
+    api_service = _object(_API_SERVICES, API_SERVICE_NAME, None)
+    api_service["spec"] = {
+        "group": GROUP,
+        "version": VERSION,
+        "service": {"namespace": NAMESPACE, "name": NAME, "port": _PORT},
+        "caBundle": base64.b64encode(ca).decode(),
+        "insecureSkipTLSVerify": None,
+        "groupPriorityMinimum": 100,
+        "versionPriority": 100,
+    }
+    return (_ROLES, readers), (_SERVICES, service), (_ENDPOINTS, endpoints), (_API_SERVICES, api_service)
+
+
+def _object(resource: Resource, name: str, namespace: str | None) -> Object:
+    metadata: Object = {"name": name, "labels": {MANAGED: "kubelet"}}
+    if namespace is not None:
+        metadata["namespace"] = namespace
+    return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}

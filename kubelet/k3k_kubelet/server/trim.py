@@ -1,0 +1,30 @@
+"""Gives memory back to the system after streams: what a burst of them took would stay for good otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+
+SECONDS = 5.0
+"""After a stream has ended; others that end meanwhile are served by the same turn."""
+
+
+class Trim:
+    """Called when a stream has ended."""
+
+    def __init__(self) -> None:
+        self._timer: asyncio.TimerHandle | None = None
+        # Of glibc alone; another C library looks after its heap itself.
+        self._malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+
+    def soon(self) -> None:
+        """Trims after `SECONDS`."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(SECONDS, self._now)
+
+    def _now(self) -> None:
+        self._timer = None
+        gc.collect()
+        if self._malloc_trim is not None:
+            self._malloc_trim(0)
