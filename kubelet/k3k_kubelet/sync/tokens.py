@@ -10,7 +10,7 @@ import time
 
 from k3k_kubelet.api import SECRETS, SERVICE_ACCOUNTS, AlreadyExistsError, NotFoundError
 from k3k_kubelet.api.client import Object
-from k3k_kubelet.cache import Entry, WorkQueue
+from k3k_kubelet.cache import Change, Entry, WorkQueue
 from k3k_kubelet.cache.store import Key
 from k3k_kubelet.sync.shared import EXPECTED, NameTakenError, Shared
 from k3k_kubelet.sync.stores import is_terminal
@@ -56,6 +56,7 @@ class TokenController:
             "tokens", self.reconcile, concurrency=CONCURRENCY, expected=EXPECTED
         )
         shared.stores.host_config[SECRETS.plural].subscribe(lambda change: self._add(change.entry))
+        shared.stores.virtual_pods.subscribe(self._pod_changed)
 
     def add_all(self) -> None:
         """Looks at all pods and all token Secrets: at the start, and on patrol."""
@@ -72,6 +73,10 @@ class TokenController:
         owner = self._shared.stores.owner(secret)
         if owner is not None and identity.is_token(secret.object()):
             self.queue.add(owner)
+
+    def _pod_changed(self, change: Change) -> None:
+        if change.new is None:  # its Secret goes with it
+            self.queue.add(change.entry.key)
 
     async def ensure(self, pod: Object) -> None:
         """Makes the Secret that a pod is about to need, if it mounts tokens.
@@ -102,7 +107,7 @@ class TokenController:
                 await self._delete(secret)
 
     async def reconcile(self, key: Key) -> float | None:
-        """Removes what an earlier pod of that name left, renews what is due, ties it to the host pod."""
+        """Removes what an earlier pod of that name left, renews what is due."""
         entry = self._shared.stores.virtual_pods.get(*key)
         pod = entry.object() if entry else None
         await self._remove_others(key, pod)
@@ -116,9 +121,7 @@ class TokenController:
         secret = self._secret(pod)
         if secret is None:
             return 1.0
-        found = secret.object()
-        await self._tie(found, copy)
-        return max(_due(found) - time.time(), 1.0)
+        return max(_due(secret.object()) - time.time(), 1.0)
 
     async def _renew(
         self, pod: Object, projections: tuple[TokenProjection, ...], secret: Entry | None
@@ -130,6 +133,7 @@ class TokenController:
         due -= random.uniform(0, JITTER)  # noqa: S311
         manifest = token.secret(pod, self._shared.cluster, tokens)
         manifest["metadata"]["annotations"][RENEW_AT] = str(round(due))
+        manifest["metadata"]["ownerReferences"] = self._owners(pod)
         written = await self._write(pod, manifest, secret)
         store = self._shared.stores.host_config[SECRETS.plural]
         store.observe({"metadata": written["metadata"]})
@@ -165,19 +169,20 @@ class TokenController:
                     raise NameTakenError("Secret", name, owner) from None
         else:
             found = secret.object()
-        kept = ("uid", "resourceVersion", "ownerReferences")
-        manifest["metadata"] |= {key: found["metadata"][key] for key in kept if key in found["metadata"]}
+        manifest["metadata"] |= {key: found["metadata"][key] for key in ("uid", "resourceVersion")}
         return await host.replace(SECRETS, namespace, name, manifest)
 
-    async def _tie(self, secret: Object, copy: Entry) -> None:
-        """Makes the host pod the Secret's owner, so that both go together even without a kubelet."""
-        metadata = secret["metadata"]
-        if any(owner["uid"] == copy.uid for owner in metadata.get("ownerReferences") or ()):
-            return
-        owner = {"apiVersion": "v1", "kind": "Pod", "name": copy.name, "uid": copy.uid, "controller": True}
-        change = {"metadata": {"uid": metadata["uid"], "ownerReferences": [owner]}}
-        written = await self._shared.host.patch(SECRETS, metadata["namespace"], metadata["name"], change)
-        self._shared.stores.host_config[SECRETS.plural].observe({"metadata": written["metadata"]})
+    def _owners(self, pod: Object) -> list[Object]:
+        """The host pod, so that both go together even without a kubelet; the anchor until that is there.
+
+        A Secret is not written for this alone: that is a request for each pod, and what a pod of less than a
+        renewal's age leaves is deleted with it by us.
+        """
+        copy = self._shared.host_pod(pod["metadata"]["namespace"], pod["metadata"]["name"])
+        owner = identity.owner_of(copy.object()) if copy else None
+        if copy is None or owner is None or owner.uid != pod["metadata"]["uid"]:
+            return [dict(self._shared.cluster.owner)]
+        return [{"apiVersion": "v1", "kind": "Pod", "name": copy.name, "uid": copy.uid, "controller": True}]
 
     async def _remove_others(self, key: Key, pod: Object | None) -> None:
         """Deletes the token Secrets of that name's earlier pods."""
