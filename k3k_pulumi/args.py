@@ -68,6 +68,19 @@ class ResourcesArgs(TypedDict, total=False):
     """The container of the virtual kubelet."""
 
 
+class NodeCapacityArgs(TypedDict, total=False):
+    """What the cluster's Nodes claim to have, as Kubernetes quantities. Nothing is scheduled by it."""
+
+    cpu: Optional[str]
+    """CPUs, for example `8`."""
+    memory: Optional[str]
+    """Memory, for example `32Gi`."""
+    ephemeral_storage: Optional[str]
+    """Local disk, for example `100Gi`."""
+    pods: Optional[int]
+    """Number of pods."""
+
+
 class VirtualClusterArgs(TypedDict, total=False):
     """Arguments of a VirtualCluster. All but `namespace` are optional; only `namespace` takes Outputs."""
 
@@ -124,6 +137,17 @@ class VirtualClusterArgs(TypedDict, total=False):
     """Affinity of the control plane's pods, as in a pod's spec."""
     priority_class: Optional[str]
     """PriorityClass of the control plane's pods."""
+    mirror_host_nodes: Optional[bool]
+    (
+        "Whether the cluster shows all Nodes of the host that its pods may run on, as they are there, rather "
+        "than a Node for each that runs one of its pods. Gives the virtual kubelet the right to read all "
+        "Nodes of the host, by a ClusterRole of its own. False by default."
+    )
+    node_capacity: Optional[NodeCapacityArgs]
+    (
+        "What the cluster's Nodes claim to have, without `mirror_host_nodes`. By default what ResourceQuotas "
+        "of `namespace` allow, and large figures where there are none."
+    )
     policy: Optional[Mapping[str, Any]]
     (
         "What workloads may be: overrides of the policy document, for example "

@@ -165,6 +165,8 @@ class Objects:
         if manifest["kind"] == "Namespace":
             half = "workloads" if metadata["name"] == self._namespace else "control-plane"
             return f"{metadata['labels'][CLUSTER]}-{half}"
+        if "namespace" not in metadata:
+            return f"{metadata['labels'][CLUSTER]}-nodes"
         name: str = metadata["name"]
         return f"{name}-workloads" if metadata["namespace"] == self._namespace else name
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import urllib3
-from kubernetes import client, config
+from kubernetes import client, config, dynamic
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import ConflictError, DynamicApiError, NotFoundError
 
@@ -31,6 +31,10 @@ class DirectError(RuntimeError):
 
 class UnreachableError(DirectError):
     """The host cluster's API server does not answer; it may again later."""
+
+
+class ForbiddenError(DirectError):
+    """The kubeconfig's user may not do that."""
 
 
 class Ref(NamedTuple):
@@ -178,6 +182,8 @@ class Host:
         """Failed requests as errors that name the object."""
         try:
             yield
+        except dynamic.exceptions.ForbiddenError as error:
+            raise ForbiddenError(f"{subject}: {error.summary()}") from error
         except DynamicApiError as error:
             raise DirectError(f"{subject}: {error.summary()}") from error
         except urllib3.exceptions.HTTPError as error:

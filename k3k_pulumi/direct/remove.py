@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import NamedTuple
 
-from k3k_pulumi.direct.host import DirectError, Host, Object, Ref
+from k3k_pulumi.direct.host import DirectError, ForbiddenError, Host, Object, Ref
 from k3k_pulumi.direct.steps import OnStep, silent
 from k3k_pulumi.model.names import PREFIX, Names, default_control_plane_namespace
 
@@ -105,6 +106,7 @@ def remove(
             _delete(host, pods, grace_period=grace_period)
             _wait_until_gone(host, [*pods, *servers], deadline)
         with on_step("Remove what is left"):
+            remove_node_reader(host, Names(name, namespace, elsewhere))
             # Not before the pods are gone: a namespace may lose its NetworkPolicies before its pods.
             left = [*_remove_namespace(host, name, namespace), *_remove_namespace(host, name, elsewhere)]
             _wait_until_gone(host, left, deadline)
@@ -113,6 +115,19 @@ def remove(
             f"virtual cluster {namespace}/{name}: {error} is still there after {timeout:g} s; its finalizers "
             "and conditions say why (kubectl get -o yaml); then delete the cluster again"
         ) from error
+
+
+def remove_node_reader(host: Host, names: Names) -> None:
+    """Takes the kubelet's right to read the host's Nodes, if it has it.
+
+    Who may not look for it has not given it either: users who hold namespaced rights alone pass.
+    """
+    for kind in ("ClusterRoleBinding", "ClusterRole"):
+        ref = Ref("rbac.authorization.k8s.io/v1", kind, "", names.node_reader)
+        with suppress(ForbiddenError):
+            found = host.get(ref)
+            if found is not None and is_ours(found, names.cluster):
+                host.delete(ref)
 
 
 def _check_alone(host: Host, name: str, namespace: str) -> None:

@@ -72,6 +72,12 @@ def _apart(spec: VirtualClusterSpec) -> dict[str, Any]:
 
 def _config(spec: VirtualClusterSpec) -> str:
     names = spec.names
+    capacity = spec.node_capacity.model_dump(exclude_none=True)
+    nodes: dict[str, Any] = {}
+    if spec.mirror_host_nodes:
+        nodes["mirrorHostNodes"] = True
+    if capacity:
+        nodes["nodeCapacity"] = {key.replace("_", "-"): str(value) for key, value in capacity.items()}
     return _json(
         {
             "cluster": spec.name,
@@ -83,6 +89,7 @@ def _config(spec: VirtualClusterSpec) -> str:
             "serviceAccount": names.workload,
             "clusterDomain": spec.cluster_domain,
             "version": str(spec.version),
+            **nodes,
         }
     )
 

@@ -24,6 +24,8 @@ WORKLOAD_NAMESPACE = f"{PREFIX}workload-namespace"
 ANCHOR, KUBELET, SERVER, WORKLOAD = "anchor", "kubelet", "server", "workload"
 
 _API_VERSIONS = {
+    "ClusterRole": "rbac.authorization.k8s.io/v1",
+    "ClusterRoleBinding": "rbac.authorization.k8s.io/v1",
     "Deployment": "apps/v1",
     "NetworkPolicy": "networking.k8s.io/v1",
     "Role": "rbac.authorization.k8s.io/v1",

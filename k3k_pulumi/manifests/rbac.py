@@ -1,4 +1,4 @@
-"""Host identities and rights. The virtual kubelet's rights are namespaced, and only what it uses."""
+"""Host identities and rights. The virtual kubelet's rights are only what it uses; namespaced by default."""
 
 from __future__ import annotations
 
@@ -47,7 +47,14 @@ def roles(spec: VirtualClusterSpec) -> list[Manifest]:
     return [
         *_bound(spec, spec.namespace, workloads),
         *_bound(spec, spec.control_plane_namespace, own),
+        *(_node_reader(spec) if spec.mirror_host_nodes else []),
     ]
+
+
+def _node_reader(spec: VirtualClusterSpec) -> list[Manifest]:
+    """The one right beyond the cluster's own namespaces: to read Nodes, asked for by `mirror_host_nodes`."""
+    rules = [_rule(["nodes"], ["get", "list", "watch"])]
+    return _granted(spec, "Cluster", spec.names.node_reader, None, rules)
 
 
 def _service_account(spec: VirtualClusterSpec, name: str, component: str, namespace: str) -> Manifest:
@@ -56,17 +63,24 @@ def _service_account(spec: VirtualClusterSpec, name: str, component: str, namesp
 
 
 def _bound(spec: VirtualClusterSpec, namespace: str, rules: list[dict[str, Any]]) -> list[Manifest]:
-    name, group = spec.names.kubelet, "rbac.authorization.k8s.io"
+    return _granted(spec, "", spec.names.kubelet, namespace, rules)
+
+
+def _granted(
+    spec: VirtualClusterSpec, scope: str, name: str, namespace: str | None, rules: list[dict[str, Any]]
+) -> list[Manifest]:
+    """A Role, or a ClusterRole with the scope `Cluster`, and its binding to the kubelet."""
+    account, group = spec.names.kubelet, "rbac.authorization.k8s.io"
     return [
-        make(spec, "Role", name, objects.KUBELET, namespace, rules=rules),
+        make(spec, f"{scope}Role", name, objects.KUBELET, namespace, rules=rules),
         make(
             spec,
-            "RoleBinding",
+            f"{scope}RoleBinding",
             name,
             objects.KUBELET,
             namespace,
-            roleRef={"apiGroup": group, "kind": "Role", "name": name},
-            subjects=[{"kind": "ServiceAccount", "name": name, "namespace": spec.control_plane_namespace}],
+            roleRef={"apiGroup": group, "kind": f"{scope}Role", "name": name},
+            subjects=[{"kind": "ServiceAccount", "name": account, "namespace": spec.control_plane_namespace}],
         ),
     ]
 

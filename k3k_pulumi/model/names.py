@@ -79,6 +79,15 @@ class Names:
         return f"{self.cluster}-kubelet"
 
     @property
+    def node_reader(self) -> str:
+        """ClusterRole and ClusterRoleBinding by which the kubelet reads the host's Nodes.
+
+        No namespace keeps those of several clusters apart: the control plane's is part of the name. A colon,
+        which no namespace has, keeps it apart from everybody else's.
+        """
+        return f"{PREFIX.rstrip('/')}:{self.control_plane_namespace}:{self.cluster}"
+
+    @property
     def policy(self) -> str:
         """ConfigMap of the policy document that the kubelet reads live."""
         return f"{self.cluster}-policy"

@@ -218,6 +218,22 @@ class Persistence(Part):
     storage_class: ObjectName | None = None
 
 
+class NodeCapacity(Part):
+    """What virtual Nodes claim to have; None leaves a resource to quotas and defaults."""
+
+    cpu: Size | None = None
+    memory: Size | None = None
+    ephemeral_storage: Size | None = None
+    pods: Integer | None = None
+
+    @field_validator("pods")
+    @classmethod
+    def _is_positive(cls, value: int | None) -> int | None:
+        if value is not None and value < 1:
+            raise wrong("must be 1 or more")
+        return value
+
+
 class Resources(Part):
     """Resource requirements, as Kubernetes writes them; None leaves a container its default ones."""
 

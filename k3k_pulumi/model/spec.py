@@ -71,6 +71,8 @@ class VirtualClusterSpec(Part):
     )
     affinity: Annotated[dict[str, Any], fragment("affinity", AFFINITY)] = Field(default_factory=dict)
     priority_class: parts.ObjectName | None = None
+    mirror_host_nodes: StrictBool = False
+    node_capacity: parts.NodeCapacity = parts.NodeCapacity()
     policy: Annotated[dict[str, Any], fragment("policy", POLICY)] = Field(default_factory=dict)
     labels: parts.Labels = Field(default_factory=dict)
     annotations: parts.Annotations = Field(default_factory=dict)
@@ -200,6 +202,18 @@ class VirtualClusterSpec(Part):
                         for field in foreign
                     ]
                 )
+        return value
+
+    @field_validator("node_capacity")
+    @classmethod
+    def _is_not_mirrored(cls, value: parts.NodeCapacity, info: ValidationInfo) -> parts.NodeCapacity:
+        if info.data.get("mirror_host_nodes") and value != parts.NodeCapacity():
+            raise lines(
+                [
+                    "node_capacity: has no use with mirror_host_nodes, which shows what the host's Nodes "
+                    "have: leave one of the two out"
+                ]
+            )
         return value
 
     @field_validator("service_cidr")

@@ -122,6 +122,7 @@ class Clusters:
             "-persistentvolume-attach-detach-controller",
             "-pod-garbage-collector-controller",
             "-node-lifecycle-controller",
+            "-taint-eviction-controller",
         )
         self.host = ControlPlane(directory / "host", controllers=host)
         virtual = ("*", "-persistentvolume-attach-detach-controller")

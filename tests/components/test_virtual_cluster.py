@@ -102,6 +102,16 @@ def test_in_namespaces_that_exist_objects_are_deleted_one_by_one(deploy: Deploy)
             assert each.request.deletedWith == ""
 
 
+def test_the_right_to_read_nodes_is_one_of_the_cluster_alone(deploy: Deploy) -> None:
+    group = "kubernetes:rbac.authorization.k8s.io/v1"
+    for kind in ("ClusterRole", "ClusterRoleBinding"):
+        made = deploy(mirror_host_nodes=True).one(f"{group}:{kind}", "c-nodes")
+        assert made.plain["metadata"]["name"] == "k3k-pulumi.io:team-c-control-plane:c"
+        # No namespace takes it along.
+        assert not made.request.deletedWith
+    assert not deploy().all(f"{group}:ClusterRole")
+
+
 def test_data_of_secrets_and_config_maps_comes_by_patches(deploy: Deploy) -> None:
     done = deploy(**K3S)
     for kind in ("Secret", "ConfigMap"):

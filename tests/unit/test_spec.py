@@ -86,6 +86,21 @@ K3S_FORMAT = "must be written like v1.34.4+k3s1 (v1.34.4-k3s1 is accepted too) f
         ({"kubelet_replicas": 3}, "kubelet_replicas: 3 must be 1 or 2"),
         ({"kubelet_replicas": 0}, "kubelet_replicas: 0 must be 1 or 2"),
         ({"servers": True}, "servers: True must be a whole number"),
+        ({"mirror_host_nodes": "yes"}, "mirror_host_nodes: 'yes' must be true or false"),
+        (
+            {"node_capacity": {"cpu": "lots"}},
+            "node_capacity.cpu: 'lots' must be a quantity like 500m, 256Mi or 2Gi",
+        ),
+        ({"node_capacity": {"pods": 0}}, "node_capacity.pods: 0 must be 1 or more"),
+        (
+            {"node_capacity": {"gpu": 1}},
+            "node_capacity.gpu: unknown argument; did you mean 'cpu'?",
+        ),
+        (
+            {"mirror_host_nodes": True, "node_capacity": {"cpu": "1"}},
+            "node_capacity: has no use with mirror_host_nodes, which shows what the host's Nodes have: leave "
+            "one of the two out",
+        ),
         (
             {"images": "x"},
             "images: 'x' must be a map with keys of server, controller_manager, etcd or kubelet",

@@ -105,6 +105,7 @@ def test_names_of_all_host_objects() -> None:
         "join_token": "my-c-join-token",
         "kubelet": "my-c-kubelet",
         "kubelet_serving_ca": "my-c-kubelet-serving-ca",
+        "node_reader": "k3k-pulumi.io:planes:my-c",
         "policy": "my-c-policy",
         "probe_token": "my-c-probe-token",
         "request_header_ca": "my-c-request-header-ca",

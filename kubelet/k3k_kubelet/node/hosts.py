@@ -58,6 +58,10 @@ class HostNodes:
         entry = self._nodes.get("", name)
         return entry is not None and facts.admits(entry.object(), self._policy())
 
+    def is_gone(self, name: str) -> bool:
+        """Whether we know that the host has no node of that name any more."""
+        return self._config.mirror_host_nodes and self._nodes.get("", name) is None
+
     def mirrored(self) -> set[str]:
         """All nodes of which `is_mirrored` is true."""
         return {entry.name for entry in self._nodes if self.is_mirrored(entry.name)}

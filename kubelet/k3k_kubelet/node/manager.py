@@ -202,12 +202,20 @@ class NodeManager:
         return None
 
     def _is_needed(self, name: str) -> bool:
-        """Whether a Node has to be there: it is mirrored, or a pod names it that no DaemonSet made.
-
-        Pods that have ended count: the pod garbage collector deletes those whose Node is gone.
-        """
+        """Whether a Node has to be there: it is mirrored, or a pod keeps it."""
         pods = self._pods.by_index("node", name)
-        return self._hosts.is_mirrored(name) or any(not of_daemon_set(entry.object()) for entry in pods)
+        return self._hosts.is_mirrored(name) or any(self._keeps(entry.object(), name) for entry in pods)
+
+    def _keeps(self, pod: Object, name: str) -> bool:
+        """Whether a pod is a reason for its Node to stay.
+
+        Pods that have ended are: the pod garbage collector deletes those whose Node is gone. Of a node that
+        the host is known to have no more, it should.
+        """
+        if of_daemon_set(pod):
+            return False
+        ended = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+        return not (ended and self._hosts.is_gone(name))
 
     def _is_on_the_host(self, name: str) -> bool:
         """Whether the host has said that it has the node: what a tenant writes into nodeName makes none."""
@@ -219,7 +227,7 @@ class NodeManager:
             idle = asyncio.get_running_loop().time() - self._last_used.get(name, 0.0)
             listed = await self._virtual.list_all(PODS, query={"fieldSelector": f"spec.nodeName={name}"})
             unused = self._config.unused_node_seconds
-            if idle < unused or any(not of_daemon_set(pod) for pod in listed):
+            if idle < unused or any(self._keeps(pod, name) for pod in listed):
                 self.queue.add_after(name, unused)
                 return
             entry = self._nodes.get("", name)
@@ -260,8 +268,8 @@ class NodeManager:
 
     def _pod_changed(self, change: Change) -> None:
         before, now = (self._pods.values_of("node", entry) if entry else () for entry in change)
-        if before != now:
-            for name in {*before, *now}:
+        for name in {*before, *now}:
+            if before != now or self._hosts.is_gone(name):
                 self.queue.add(name)
 
     def _host_changed(self, name: str | None) -> None:
