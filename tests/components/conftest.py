@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +13,16 @@ from tests.components.host import Deployment, run
 
 Deploy = Callable[..., Deployment]
 SOURCES = {"source_cidrs": ["192.0.2.0/24"]}
+
+
+@pytest.fixture(autouse=True)
+def event_loop_of_the_thread() -> Iterator[None]:
+    """Pulumi takes the thread's event loop, which asyncio.run() of another test leaves without one."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    loop.close()
+    asyncio.set_event_loop(None)
 
 
 @pytest.fixture(params=[True, False], ids=["preview", "up"])
