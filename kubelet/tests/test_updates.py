@@ -165,6 +165,26 @@ def test_an_ephemeral_container_that_the_host_refuses_says_why(clusters: Cluster
     in_world(clusters, test)
 
 
+def test_a_copy_whose_name_is_taken_holds_back_its_own_container_alone(clusters: Clusters) -> None:
+    async def test(world: World) -> None:
+        await sized(world, "web")
+        foreign = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": world.host_name("taken")}}
+        await world.host.create(CONFIG_MAPS, NAMESPACE, foreign)
+        await world.create(CONFIG_MAPS, "taken", data={"KEY": "value"})
+        bad = {"name": "bad", "image": "x", "envFrom": [{"configMapRef": {"name": "taken"}}]}
+        good = {"name": "good", "image": "x"}
+        await change(world, "web", {"ephemeralContainers": [bad, good]}, "ephemeralcontainers")
+        await resize(world, "web", "300m")
+        await world.until_host(PODS, "web", lambda pod: cpu_of(pod) == "300m")
+        pod = await world.until("web", lambda pod: waiting(pod, "bad"))
+        assert waiting(pod, "bad")["message"].startswith("a ConfigMap of somebody else has the name")
+        copy = await world.host_get(PODS, "web")
+        assert copy is not None
+        assert [each["name"] for each in copy["spec"]["ephemeralContainers"]] == ["good"]
+
+    in_world(clusters, test)
+
+
 def test_a_resize_goes_down_and_what_the_node_does_about_it_shows(clusters: Clusters) -> None:
     async def test(world: World) -> None:
         await sized(world, "web")

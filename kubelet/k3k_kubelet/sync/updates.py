@@ -11,7 +11,7 @@ from k3k_kubelet.api import CONFIG_MAPS, PODS, SECRETS, ApiError, NotFoundError,
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.events import timestamp
 from k3k_kubelet.sync.config import ConfigController
-from k3k_kubelet.sync.shared import Shared
+from k3k_kubelet.sync.shared import NameTakenError, Shared
 from k3k_kubelet.sync.stores import Reference
 from k3k_kubelet.translate import Refused, ephemeral, update
 from k3k_kubelet.translate.status import REFUSED, RESIZE_PENDING, Outcome
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 NOT_UPDATED = "HostPodNotUpdated"
 """Reason of the event about a change that does not reach the host."""
+Failure = ApiError | NameTakenError
+"""What keeps a change from the host; one of them does not keep the others."""
 _FORBIDDEN, _CONFLICT, _TOO_MANY = 403, 409, 429
 
 
@@ -89,37 +91,42 @@ class Updates:
 
         Raises:
             ApiError: The host refused something or did not answer. All else has been tried.
+            NameTakenError: A ConfigMap or Secret of somebody else has the name of one that is needed.
         """
         if changes is None:
             return
-        failures: list[ApiError] = []
+        failures: list[Failure] = []
         if changes.patch is not None:
             try:
                 host = await self._patch(host, changes.patch)
             except ApiError as error:
-                failures.append(self._said(pod, error, NOT_UPDATED))
+                failures.append(error)
+                self._tell(pod, error, NOT_UPDATED)
         for name in changes.containers if not failures else ():  # they may read annotations of the patch
             try:
                 host = await self._add_container(pod, host, name)
             except Refused as refused:
                 self._shared.events.emit(pod, "Warning", REFUSED, str(refused))
-            except ApiError as error:
-                failures.append(self._said(pod, error, REFUSED))
+            except (ApiError, NameTakenError) as error:
+                failures.append(error)
+                self._tell(pod, error, REFUSED)
                 if _is_refusal(error):
                     self._of(pod).containers[name] = self._shared.said_inside(pod, error)
         if changes.resize is not None:
             try:
                 await self._resize(pod, host, changes)
             except ApiError as error:
-                failures.append(self._said(pod, error, NOT_UPDATED))
+                failures.append(error)
+                self._tell(pod, error, NOT_UPDATED)
         if failures:
             raise failures[0]
 
     async def _add_container(self, pod: Object, host: Object, name: str) -> Object:
         """One at a time: an ephemeral container that the host refuses does not keep others away.
 
-        The host's administrator may have added one of that name: the host refuses to change it, and it is
-        never taken for the tenant's. What is the tenant's stands on record.
+        The host's administrator may have added one of that name: the host refuses to change it, and no other
+        one is equal to ours, whose first envFrom names a ConfigMap of ours. What is the tenant's stands on
+        record.
         """
         wanted = ephemeral.to_host(pod, name, self._shared.cluster, self._shared.policy.current)
         references = [Reference(CONFIG_MAPS.plural, ref.namespace, ref.name) for ref in wanted.config_maps]
@@ -179,22 +186,23 @@ class Updates:
             return str(refused)
         return answers.containers.get(name, "")
 
-    def _said(self, pod: Object, error: ApiError, reason: str) -> ApiError:
-        """The error, told to the tenant if it is about his pod."""
+    def _tell(self, pod: Object, error: Failure, reason: str) -> None:
+        """Tells the tenant of an error that is about his pod."""
         if _is_refusal(error):
             self._shared.events.emit(pod, "Warning", reason, self._shared.said_inside(pod, error))
-        return error
 
     def _of(self, pod: Object) -> _Answers:
         return self._answers.setdefault(pod["metadata"]["uid"], _Answers())
 
 
-def _is_refusal(error: ApiError) -> bool:
+def _is_refusal(error: Failure) -> bool:
     """Whether the host has decided against a change, and not just failed or been overtaken.
 
     A 404 that names the pod says that it is gone; one that does not is of a host whose version does not have
     the subresource.
     """
+    if isinstance(error, NameTakenError):
+        return True
     if isinstance(error, NotFoundError) and error.details.get("name"):
         return False
     return 400 <= error.code < 500 and error.code not in (_CONFLICT, _TOO_MANY)
