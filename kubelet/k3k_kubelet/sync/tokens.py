@@ -13,7 +13,7 @@ from k3k_kubelet.api.client import Object
 from k3k_kubelet.cache import Change, Entry, WorkQueue
 from k3k_kubelet.cache.store import Key
 from k3k_kubelet.sync.shared import EXPECTED, NameTakenError, Shared
-from k3k_kubelet.sync.stores import is_terminal
+from k3k_kubelet.sync.stores import is_terminal, node_of
 from k3k_kubelet.translate import TokenProjection, identity, names, token
 from k3k_kubelet.translate import pod as translate_pod
 
@@ -22,11 +22,19 @@ log = logging.getLogger(__name__)
 RENEW_AT = f"{names.DOMAIN}/renew-at"
 """Annotation of a token Secret: when its first token is due, so that a restart renews nothing early."""
 
+NODE = f"{names.DOMAIN}/node"
+"""Annotation of a token Secret: the virtual Node that its tokens name, `""` for none."""
+
 CONCURRENCY = 8
 RENEW_SHARE = 0.8
 """Part of its life after which the kubelet of Kubernetes renews a token."""
 PROJECTION_SECONDS = 150.0
 """The host's kubelet takes a minute or two to bring a changed Secret into the pod."""
+NODE_SECONDS = 60.0
+"""A Secret is made before the pod has a node, and tokens name the pod's node from Kubernetes 1.32 on: pods
+that live longer than this get others then. It is no haste worth a request more for every short job."""
+LEAST_SECONDS = 60.0
+"""No Secret is written more often, whatever the virtual API server says of its tokens' life."""
 MAX_LIFE = 24 * 3600.0
 """Seconds after which Kubernetes' kubelet renews any token."""
 JITTER = 10.0
@@ -91,7 +99,7 @@ class TokenController:
             return
         async with self._locks.setdefault(key, asyncio.Lock()):
             secret = self._secret(pod)
-            if secret is None or time.time() >= _due(secret.object()):
+            if secret is None or time.time() >= _due(secret.object(), pod):
                 await self._renew(pod, projections, secret)
 
     async def release(self, pod: Object) -> None:
@@ -121,7 +129,7 @@ class TokenController:
         secret = self._secret(pod)
         if secret is None:
             return 1.0
-        return max(_due(secret.object()) - time.time(), 1.0)
+        return max(_due(secret.object(), pod) - time.time(), 1.0)
 
     async def _renew(
         self, pod: Object, projections: tuple[TokenProjection, ...], secret: Entry | None
@@ -130,9 +138,9 @@ class TokenController:
         answers = await asyncio.gather(*(self._request(pod, projection) for projection in projections))
         tokens = {p.key: answer["token"] for p, answer in zip(projections, answers, strict=True)}
         due = min(renew_at(issued, _epoch(answer["expirationTimestamp"])) for answer in answers)
-        due -= random.uniform(0, JITTER)  # noqa: S311
+        due = max(due - random.uniform(0, JITTER), issued + LEAST_SECONDS)  # noqa: S311
         manifest = token.secret(pod, self._shared.cluster, tokens)
-        manifest["metadata"]["annotations"][RENEW_AT] = str(round(due))
+        manifest["metadata"]["annotations"] |= {RENEW_AT: str(round(due)), NODE: node_of(pod)}
         manifest["metadata"]["ownerReferences"] = self._owners(pod)
         written = await self._write(pod, manifest, secret)
         store = self._shared.stores.host_config[SECRETS.plural]
@@ -209,10 +217,14 @@ class TokenController:
         return store.get(self._shared.cluster.namespace, name)
 
 
-def _due(secret: Object) -> float:
+def _due(secret: Object, pod: Object) -> float:
     """When a token Secret is due; at once if it does not say."""
-    text = (secret["metadata"].get("annotations") or {}).get(RENEW_AT, "")
-    return float(text) if text.isdigit() else 0.0
+    annotations = secret["metadata"].get("annotations") or {}
+    text = annotations.get(RENEW_AT, "")
+    due = float(text) if text.isdecimal() else 0.0
+    if node_of(pod) and not annotations.get(NODE):
+        due = min(due, _epoch(secret["metadata"]["creationTimestamp"]) + NODE_SECONDS)
+    return due
 
 
 def _epoch(time_text: str) -> float:
