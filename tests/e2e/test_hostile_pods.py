@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import Host, unique
 from tests.e2e.support import hostile
-from tests.e2e.support.clusters import View
+from tests.e2e.support.clusters import PREFIX, View
 from tests.e2e.support.host_side import broken
 from tests.e2e.support.hostile import differences
 from tests.e2e.support.hostile_run import HostileRun, Outcome, names_field, reasons
@@ -105,16 +106,24 @@ def on_the_host(run: HostileRun, outcome: Outcome) -> list[str]:
     return found + _seen(run, outcome)
 
 
-def _state(obj: dict[str, object]) -> object:
-    return {key: obj.get(key) for key in ("data", "binaryData", "type", "metadata")}
+def _state(obj: dict[str, Any]) -> object:
+    """What nobody else may change; a pod's version grows by its status."""
+    metadata = {
+        key: value
+        for key, value in obj.get("metadata", {}).items()
+        if "spec" not in obj or key not in ("managedFields", "resourceVersion")
+    }
+    return metadata, [obj.get(key) for key in ("data", "binaryData", "type")]
 
 
 def _seen(run: HostileRun, outcome: Outcome) -> list[str]:
     """Words of the host that the tenant sees but did not write himself."""
     written = json.dumps(outcome.sent, ensure_ascii=False)
+    for pod in outcome.pods:
+        pod["metadata"].get("annotations", {}).pop(f"{PREFIX}host-pod-uid", None)  # says it on purpose
     shown = json.dumps([outcome.pods, outcome.events, outcome.log], ensure_ascii=False)
     words = [run.known["workload-namespace"], run.known["control-plane-namespace"], run.known["bait"]]
-    words += [host_pod["metadata"]["name"] for host_pod in outcome.host_pods]
+    words += [pod["metadata"][key] for pod in outcome.host_pods for key in ("name", "uid")]
     words += outcome.copies
     return [f"{word} is seen inside" for word in words if word in shown and word not in written]
 

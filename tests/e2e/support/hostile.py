@@ -117,9 +117,8 @@ class Case(_Strict, frozen=True):
     namespace: Literal["", "longest"] = ""
 
     def __post_init__(self) -> None:
-        runs = bool(self.inside.waits or self.inside.ends)
-        if runs != (self.host.pod is not None):
-            raise ValueError("host.pod is null for what is refused or rejected, and for nothing else")
+        if (self.inside.rejected or self.inside.refused) and self.host.pod is not None:
+            raise ValueError("what is refused or rejected has no host.pod")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from k3k_kubelet.translate import names
+from k3k_kubelet.translate.services import LINKS
 
 from tests.e2e.support import hostile
 from tests.e2e.support.clusters import PREFIX, View
@@ -19,7 +20,7 @@ from tests.e2e.support.hostile import Case
 from tests.e2e.support.polling import eventually
 from tests.e2e.support.raw import Raw, RawError
 
-SETTLE_TIMEOUT = 150.0  # seconds; most have settled after 20
+SETTLE_TIMEOUT = 150.0  # seconds; most have settled after 15
 METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 APIS = {"v1": "/api/v1", **{f"{group}/{v}": f"/apis/{group}/{v}" for group, v in [
     ("node.k8s.io", "v1"), ("scheduling.k8s.io", "v1"), ("resource.k8s.io", "v1"),
@@ -41,7 +42,8 @@ class Outcome:
         pods: inside, when the case had settled.
         events: inside, about the pods, at that time.
         host_pods: on the host, at that time.
-        copies: names on the host then -> `secrets/NAME`, `configmaps/NAME`, `tokens/POD`.
+        copies: names on the host then -> `secrets/NAME`, `configmaps/NAME`, `tokens/POD`; without the
+            variables of the namespace's Services, which most pods have.
         log: of the container `main`, if the case asks.
         bait: the host's objects that the case must not touch, before.
         settled: whether the case has come to its end.
@@ -78,7 +80,7 @@ class HostileRun:
         self.known: dict[str, str] = {}
         self.outcomes: dict[str, Outcome] = {}
         self.objects: list[Any] = []
-        """ConfigMaps, Secrets and claims of the workload namespace when all had settled."""
+        """ConfigMaps, Secrets, claims and pods of the workload namespace when all had settled."""
         self._cleanup: list[str] = []
         self._started = 0.0
 
@@ -93,7 +95,7 @@ class HostileRun:
             while not self._look() and time.monotonic() < self._started + SETTLE_TIMEOUT:
                 time.sleep(1.0)
             list(pool.map(self._read_log, self.outcomes.values()))
-        self.objects = [each for kind in CONFIG for each in self.host.items(self._workload(kind))]
+        self.objects = [each for kind in (*CONFIG, "pods") for each in self.host.items(self._workload(kind))]
 
     def remove(self) -> None:
         """Deletes what the run made, without waiting."""
@@ -195,6 +197,7 @@ class HostileRun:
                 each["metadata"]["name"]: _title(kind, each)
                 for kind, found in objects.items()
                 for each in copies_of(self.view, outcome.namespace, found)
+                if each["metadata"]["annotations"].get(f"{PREFIX}name") != LINKS
             }
             outcome.settled = _has_settled(outcome)
             outcome.took = time.monotonic() - self._started
@@ -278,7 +281,9 @@ def _has_settled(outcome: Outcome) -> bool:
     if wanted.refused:
         return any(names_field(event, wanted.refused, wanted.reason) for event in outcome.events)
     if wanted.waits:
-        return wanted.waits in reasons(outcome) and bool(outcome.host_pods)
+        return wanted.waits in reasons(outcome) and bool(outcome.host_pods) == (
+            outcome.case.host.pod is not None
+        )
     expected = sum(each["kind"] == "Pod" for each in outcome.sent)
     phases = [pod["status"].get("phase") for pod in outcome.pods]
     return len(phases) == expected and all(phase in ("Succeeded", "Failed") for phase in phases)
