@@ -8,7 +8,6 @@ from typing import Any
 from tests.e2e.support.clusters import both
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.objects import KUBELET, container, pod
-from tests.e2e.support.polling import eventually
 
 # What client-go's InClusterConfig does: address from the environment, CA and token from the mounted files.
 CLIENT = """
@@ -73,40 +72,3 @@ def test_pod_lists_pods_of_its_namespace(inside: Kubectl) -> None:
         PODS.replace("NAMESPACE", inside.namespace): ["bystander", "client"],
         SECRETS.replace("NAMESPACE", inside.namespace): 403,
     }
-
-
-def test_token_is_bound_to_the_pod(inside: Kubectl) -> None:
-    """A token with an audience of its own, named after the virtual pod and account; dead with the pod."""
-    token = {"serviceAccountToken": {"path": "token", "audience": "vault", "expirationSeconds": 600}}
-    inside.apply(
-        *rights("someone"),
-        pod(
-            "bound",
-            container(volumeMounts=[{"name": "tokens", "mountPath": "/tokens"}]),
-            serviceAccountName="someone",
-            volumes=[{"name": "tokens", "projected": {"sources": [token]}}],
-        ),
-    )
-    inside("wait", "pod/bound", "--for=condition=Ready", "--timeout=90s")
-    text = inside.exec("bound", ["cat", "/tokens/token"]).stdout.decode()
-    uid = inside.get("pod", "bound")["metadata"]["uid"]
-
-    review = _review(inside, text)
-    assert review["authenticated"] is True
-    assert review["user"]["username"] == f"system:serviceaccount:{inside.namespace}:someone"
-    assert review["user"]["extra"]["authentication.kubernetes.io/pod-name"] == ["bound"]
-    assert review["user"]["extra"]["authentication.kubernetes.io/pod-uid"] == [uid]
-    assert review["audiences"] == ["vault"]
-
-    inside("delete", "pod", "bound")
-    eventually(lambda: not _review(inside, text).get("authenticated"))  # the API server caches its answers
-
-
-def _review(inside: Kubectl, token: str) -> Any:
-    review = {
-        "apiVersion": "authentication.k8s.io/v1",
-        "kind": "TokenReview",
-        "spec": {"token": token, "audiences": ["vault"]},
-    }
-    made = inside("create", "-f", "-", "-o", "json", stdin=json.dumps(review).encode())
-    return json.loads(made)["status"]

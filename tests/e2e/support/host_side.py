@@ -8,7 +8,7 @@ from typing import Any
 from k3k_kubelet.policy import BASELINE_CAPABILITIES, SAFE_SYSCTLS
 
 from kubelet.tests.translate.invariants import members, references
-from tests.e2e.support.clusters import PREFIX, View
+from tests.e2e.support.clusters import PREFIX
 
 VOLUMES = {"configMap", "downwardAPI", "emptyDir", "image", "persistentVolumeClaim", "projected", "secret"}
 SOURCES = {"configMap", "downwardAPI", "secret"}
@@ -23,9 +23,9 @@ NEVER = {
 }
 
 
-def copies_of(view: View, namespace: str, objects: Iterable[Mapping[str, Any]]) -> list[Any]:
+def copies_of(cluster: str, namespace: str, objects: Iterable[Mapping[str, Any]]) -> list[Any]:
     """Those of the host's objects that say they are of that virtual namespace, by label or annotation."""
-    wanted = {f"{PREFIX}cluster": view.name, f"{PREFIX}namespace": namespace}
+    wanted = {f"{PREFIX}cluster": cluster, f"{PREFIX}namespace": namespace}
     found = []
     for each in objects:
         metadata = each["metadata"]
@@ -35,20 +35,20 @@ def copies_of(view: View, namespace: str, objects: Iterable[Mapping[str, Any]]) 
 
 
 def broken(
-    view: View, namespace: str, host_pod: Mapping[str, Any], objects: Iterable[Mapping[str, Any]]
+    cluster: str, namespace: str, host_pod: Mapping[str, Any], objects: Iterable[Mapping[str, Any]]
 ) -> Iterator[str]:
     """What a host pod has that it must not have.
 
     Args:
-        view: the virtual cluster.
+        cluster: name of the virtual cluster.
         namespace: the pod's namespace inside.
         host_pod: its copy, as the host's API server has it.
         objects: ConfigMaps, Secrets and claims of the workload namespace.
     """
     metadata, spec = host_pod["metadata"], host_pod["spec"]
-    yield from _broken_metadata(view, namespace, metadata)
+    yield from _broken_metadata(cluster, namespace, metadata)
     expected = {
-        "serviceAccountName": f"{view.name}-workload",
+        "serviceAccountName": f"{cluster}-workload",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "schedulerName": "default-scheduler",
@@ -66,19 +66,19 @@ def broken(
         sources = {kind for each in volume.get("projected", {}).get("sources", ()) for kind in each}
         if not kinds <= VOLUMES or not sources <= SOURCES:
             yield f"volume {volume}"
-    own = {each["metadata"]["name"] for each in copies_of(view, namespace, objects)}
+    own = {each["metadata"]["name"] for each in copies_of(cluster, namespace, objects)}
     there = {each["metadata"]["name"] for each in objects}
     for path, key, value, around in members({key: spec[key] for key in spec if key != "nodeSelector"}):
-        yield from _broken_member(view, path, key, value)
+        yield from _broken_member(cluster, path, key, value)
         for name in references(key, value, around):
             if name in there - own:
                 yield f"spec{path} refers to {name}, which is not the tenant's"
 
 
-def _broken_metadata(view: View, namespace: str, metadata: Mapping[str, Any]) -> Iterator[str]:
+def _broken_metadata(cluster: str, namespace: str, metadata: Mapping[str, Any]) -> Iterator[str]:
     labels, annotations = metadata["labels"], metadata["annotations"]
     expected = {
-        f"{PREFIX}cluster": view.name,
+        f"{PREFIX}cluster": cluster,
         f"{PREFIX}namespace": namespace,
         f"{PREFIX}component": "workload",
     }
@@ -88,13 +88,13 @@ def _broken_metadata(view: View, namespace: str, metadata: Mapping[str, Any]) ->
         if f"{domain}/" != PREFIX and not domain.endswith(f".{PREFIX[:-1]}"):
             yield f"label or annotation {key} is not ours"
     owners = [(each["kind"], each["name"], each.get("controller")) for each in metadata["ownerReferences"]]
-    if owners != [("ConfigMap", f"{view.name}-anchor", True)]:
+    if owners != [("ConfigMap", f"{cluster}-anchor", True)]:
         yield f"owners {owners}"
     if metadata.get("finalizers"):
         yield f"finalizers {metadata['finalizers']}"
 
 
-def _broken_member(view: View, path: str, key: str, value: Any) -> Iterator[str]:
+def _broken_member(cluster: str, path: str, key: str, value: Any) -> Iterator[str]:
     if key in POWERS and value:
         yield f"spec{path} is {value!r}"
     if key == "host" and value and ".httpHeaders" not in path:
@@ -105,5 +105,5 @@ def _broken_member(view: View, path: str, key: str, value: Any) -> Iterator[str]
         yield f"spec{path} is {value!r}"
     if key in ("seccompProfile", "appArmorProfile") and value.get("type") != "RuntimeDefault":
         yield f"spec{path} is {value!r}"
-    if key == "labelSelector" and value["matchLabels"].get(f"{PREFIX}cluster") != view.name:
+    if key == "labelSelector" and value["matchLabels"].get(f"{PREFIX}cluster") != cluster:
         yield f"spec{path} is not limited to the cluster"

@@ -49,6 +49,9 @@ class _Absent:
     def __repr__(self) -> str:
         return "(absent)"
 
+    def __reduce__(self) -> str:
+        return "ABSENT"  # one object, also in the process that reads it from a file
+
 
 ABSENT = _Absent()
 

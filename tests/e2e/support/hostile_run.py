@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from k3k_kubelet.translate import names
-from k3k_kubelet.translate.services import LINKS
 
 from tests.e2e.support import hostile
 from tests.e2e.support.clusters import PREFIX, View
@@ -39,11 +38,11 @@ class Outcome:
         namespace: where it is inside.
         sent: the objects as they were created.
         error: the API server's answer to an object that it did not take.
+        error_fields: the fields that it names.
         pods: inside, when the case had settled.
         events: inside, about the pods, at that time.
         host_pods: on the host, at that time.
-        copies: names on the host then -> `secrets/NAME`, `configmaps/NAME`, `tokens/POD`; without the
-            variables of the namespace's Services, which most pods have.
+        copies: names on the host then -> `secrets/NAME`, `configmaps/NAME`, `tokens/POD`.
         log: of the container `main`, if the case asks.
         bait: the host's objects that the case must not touch, before.
         settled: whether the case has come to its end.
@@ -53,7 +52,8 @@ class Outcome:
     case: Case
     namespace: str
     sent: list[dict[str, Any]]
-    error: RawError | None = None
+    error: str = ""
+    error_fields: list[str] = field(default_factory=list)
     pods: list[Any] = field(default_factory=list)
     events: list[Any] = field(default_factory=list)
     host_pods: list[Any] = field(default_factory=list)
@@ -62,6 +62,23 @@ class Outcome:
     bait: list[Any] = field(default_factory=list)
     settled: bool = False
     took: float = 0.0
+
+
+@dataclass
+class Results:
+    """What came of a run.
+
+    Attributes:
+        cluster: name of the virtual cluster.
+        known: the facts of `hostile.KNOWN`.
+        outcomes: by the name of the file.
+        objects: ConfigMaps, Secrets, claims and pods of the workload namespace when all had settled.
+    """
+
+    cluster: str
+    known: dict[str, str]
+    outcomes: dict[str, Outcome]
+    objects: list[Any]
 
 
 class HostileRun:
@@ -79,13 +96,18 @@ class HostileRun:
         self.host = Raw(view.workloads.kubeconfig)
         self.known: dict[str, str] = {}
         self.outcomes: dict[str, Outcome] = {}
-        self.objects: list[Any] = []
-        """ConfigMaps, Secrets, claims and pods of the workload namespace when all had settled."""
         self._cleanup: list[str] = []
         self._started = 0.0
 
-    def run(self, files: Iterable[Path]) -> None:
-        """Creates everything, and returns when all cases have settled, or the time is over."""
+    def run(self, files: Iterable[Path]) -> Results:
+        """Creates everything, waits until all cases have settled or the time is over, and removes it all."""
+        try:
+            return self._run(files)
+        finally:
+            with ThreadPoolExecutor(12) as pool:
+                list(pool.map(self._delete, self._cleanup))
+
+    def _run(self, files: Iterable[Path]) -> Results:
         self.known = self._facts()
         with ThreadPoolExecutor(12) as pool:
             self.outcomes = dict(pool.map(self._prepared, files))
@@ -95,12 +117,8 @@ class HostileRun:
             while not self._look() and time.monotonic() < self._started + SETTLE_TIMEOUT:
                 time.sleep(1.0)
             list(pool.map(self._read_log, self.outcomes.values()))
-        self.objects = [each for kind in (*CONFIG, "pods") for each in self.host.items(self._workload(kind))]
-
-    def remove(self) -> None:
-        """Deletes what the run made, without waiting."""
-        with ThreadPoolExecutor(12) as pool:
-            list(pool.map(self._delete, self._cleanup))
+        objects = [each for kind in (*CONFIG, "pods") for each in self.host.items(self._workload(kind))]
+        return Results(self.view.name, self.known, self.outcomes, objects)
 
     def _facts(self) -> dict[str, str]:
         """The values of `hostile.KNOWN`, after making what they are about."""
@@ -179,7 +197,7 @@ class HostileRun:
             for each in outcome.sent:
                 self._make(self.inside, outcome.namespace, each)
         except RawError as error:
-            outcome.error = error
+            outcome.error, outcome.error_fields = str(error), error.fields
 
     def _look(self) -> bool:
         """Notes what is there of every case that has not settled; whether all have by now."""
@@ -192,12 +210,11 @@ class HostileRun:
                 continue
             outcome.pods = inside.get(outcome.namespace, [])
             outcome.events = events.get(outcome.namespace, [])
-            outcome.host_pods = copies_of(self.view, outcome.namespace, host_pods)
+            outcome.host_pods = copies_of(self.view.name, outcome.namespace, host_pods)
             outcome.copies = {
                 each["metadata"]["name"]: _title(kind, each)
                 for kind, found in objects.items()
-                for each in copies_of(self.view, outcome.namespace, found)
-                if each["metadata"]["annotations"].get(f"{PREFIX}name") != LINKS
+                for each in copies_of(self.view.name, outcome.namespace, found)
             }
             outcome.settled = _has_settled(outcome)
             outcome.took = time.monotonic() - self._started
