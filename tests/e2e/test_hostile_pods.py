@@ -38,7 +38,7 @@ def results(host: Host, kubelet_image: str, request: pytest.FixtureRequest) -> R
             view = View.of(host.kubectl, access, destroy=lambda: None)
             run = HostileRun(view, unique("x").removeprefix("x-"))
             file.write_bytes(pickle.dumps(run.run(FILES)))
-        found = pickle.loads(file.read_bytes())  # noqa: S301 -- our own, from this run
+        found = pickle.loads(file.read_bytes())
     assert isinstance(found, Results), found
     return found
 

@@ -29,7 +29,8 @@ def rewriter(pod: Mapping[str, Any], cluster: str, host_namespace: str, host_uid
     pairs: list[tuple[re.Pattern[str], str]] = []
 
     def rewrite(text: str) -> str:
-        if host_uid not in text and host_namespace not in text and not _HOST_NAME.search(text):
+        uids = (host_uid, host_uid.replace("-", "_"))
+        if not any(found in text for found in (*uids, host_namespace)) and not _HOST_NAME.search(text):
             return text
         if not pairs:
             pairs.extend(_pairs(pod, cluster, host_namespace, host_uid))
@@ -56,8 +57,12 @@ def _pairs(
         literal[f"{host}_{host_namespace}"] = f"{virtual}_{namespace}"
         literal[host] = virtual
     literal[f'namespace "{host_namespace}"'] = f'namespace "{namespace}"'
-    if host_uid:
-        literal[host_uid] = uid
-    return [
+    pairs = [
         (re.compile(rf"(?<![a-z0-9-]){re.escape(old)}(?![a-z0-9-])"), new) for old, new in literal.items()
     ]
+    if host_uid:  # anywhere: control groups are called `pod<uid>`, by systemd with underscores
+        pairs += [
+            (re.compile(re.escape(host_uid)), uid),
+            (re.compile(re.escape(host_uid.replace("-", "_"))), uid.replace("-", "_")),
+        ]
+    return pairs

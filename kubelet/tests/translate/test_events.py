@@ -31,6 +31,8 @@ TEXTS = [
     (f'configmap "{LINKS["configMapRef"]["name"]}" not found', 'configmap ":service-links" not found'),
     (f"x{WEB} {WEB}x", f"x{WEB} {WEB}x"),
     ("tenants of this house", "tenants of this house"),
+    ("mkdir kubepods/burstable/podhost-uid/7f: denied", "mkdir kubepods/burstable/podpod-uid/7f: denied"),
+    ("kubepods-burstable-podhost_uid.slice", "kubepods-burstable-podpod_uid.slice"),
     ("\\1 \\g<0> " + WEB, "\\1 \\g<0> web"),
 ]
 

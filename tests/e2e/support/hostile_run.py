@@ -105,6 +105,7 @@ class HostileRun:
             return self._run(files)
         finally:
             with ThreadPoolExecutor(12) as pool:
+                list(pool.map(self._free, self.outcomes.values()))
                 list(pool.map(self._delete, self._cleanup))
 
     def _run(self, files: Iterable[Path]) -> Results:
@@ -248,6 +249,14 @@ class HostileRun:
         elif obj["kind"] in CLUSTER_SCOPED:
             self._cleanup.append(f"{path}/{made['metadata']['name']}")
         return made
+
+    def _free(self, outcome: Outcome) -> None:
+        """Takes away the finalizers of a case's pods, which would hold its namespace for ever."""
+        for pod in outcome.pods:
+            if pod["metadata"].get("finalizers"):
+                path = f"/api/v1/namespaces/{outcome.namespace}/pods/{pod['metadata']['name']}"
+                change = {"metadata": {"finalizers": None}}
+                self.inside("PATCH", path, change, content_type="application/merge-patch+json")
 
     def _delete(self, path: str) -> None:
         api = self.host if path.startswith("host ") else self.inside
