@@ -62,6 +62,9 @@ def test_our_lists_and_maps_are_those_of_the_kubelets_schema() -> None:
                 "nodeSelector": {"pool": "tenants"},
                 "tolerations": [{"key": "a", "operator": "Exists", "toleration_seconds": 3}],
                 "priority_classes": ["low"],
+                "service_accounts": [
+                    {"namespace": "app", "name": "uploader", "host_service_account": "s3-writer"}
+                ],
             }
         },
     ],
@@ -72,6 +75,9 @@ def test_the_document_keeps_to_the_kubelets_schema(policy: dict[str, Any]) -> No
 
 def test_the_document_holds_what_was_given_and_no_default() -> None:
     assert document() == {"apiVersion": "k3k-pulumi.io/v1"}
+    mapping = {"namespace": "app", "name": "uploader", "host_service_account": "s3-writer"}
+    found = document(policy={"pods": {"service_accounts": [mapping]}})["pods"]["serviceAccounts"]
+    assert found == [{"namespace": "app", "name": "uploader", "hostServiceAccount": "s3-writer"}]
     assert document(policy={"pods": {"host_pid": True}}) == {
         "apiVersion": "k3k-pulumi.io/v1",
         "pods": {"hostPID": True},
