@@ -24,9 +24,11 @@ from k3k_kubelet.config import Config
 from k3k_kubelet.node import health
 from k3k_kubelet.node.hosts import reduce_host_node, reduce_quota, reduce_virtual_node
 from k3k_kubelet.node.serving import ports
-from k3k_kubelet.translate import identity
+from k3k_kubelet.translate import downward, identity
 from k3k_kubelet.translate import pod as translate_pod
 
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+"""Annotation with a whole pod once more."""
 DEFAULT_SCHEDULER = "default-scheduler"
 TERMINAL = frozenset({"Succeeded", "Failed"})
 """Phases that a pod never leaves."""
@@ -172,7 +174,8 @@ def _uses(pod: Object) -> Iterable[str]:
 
 def _reduce_virtual_pod(pod: Object) -> None:
     annotations = pod["metadata"].get("annotations") or {}
-    annotations.pop("kubectl.kubernetes.io/last-applied-configuration", None)
+    if _LAST_APPLIED in annotations and not downward.reads_annotations(pod["spec"]):
+        del annotations[_LAST_APPLIED]
 
 
 def _reduce_host_pod(pod: Object) -> None:

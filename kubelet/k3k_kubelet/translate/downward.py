@@ -54,6 +54,11 @@ def field_paths(spec: Mapping[str, Any]) -> Iterator[str]:
                 yield from _path(item.get("fieldRef"))
 
 
+def reads_annotations(spec: Mapping[str, Any]) -> bool:
+    """Whether a pod reads any annotation of its own."""
+    return any(path.startswith("metadata.annotations") for path in field_paths(spec))
+
+
 def _path(reference: Mapping[str, Any] | None) -> Iterator[str]:
     if reference and type(reference.get("fieldPath")) is str:
         yield reference["fieldPath"]

@@ -186,6 +186,7 @@ FIELD_PATHS = [
         "metadata.annotations['k3k-pulumi.io.annotations.k3k-pulumi.io/applied']",
     ),
     ("spec.nodeName", "spec.nodeName"),
+    ("spec.host", "spec.nodeName"),
     ("status.hostIP", "status.hostIP"),
     ("status.hostIPs", "status.hostIPs"),
     ("status.podIP", "status.podIP"),

@@ -20,6 +20,7 @@ _FIELDS = {
     "metadata.labels": f"metadata.annotations['{LABELS_FILE}']",
     "metadata.annotations": f"metadata.annotations['{ANNOTATIONS_FILE}']",
     "spec.serviceAccountName": f"metadata.annotations['{SERVICE_ACCOUNT}']",
+    "spec.host": "spec.nodeName",  # the first clients' name of it, which Kubernetes still takes
     "spec.nodeName": "spec.nodeName",
     "status.hostIP": "status.hostIP",
     "status.hostIPs": "status.hostIPs",
