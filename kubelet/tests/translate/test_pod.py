@@ -232,7 +232,7 @@ def test_a_copied_field(field: dict[str, Any]) -> None:
 
 
 LEFT_OUT: list[dict[str, Any]] = [
-    {"preemptionPolicy": "PreemptLowerPriority"},
+    {"preemptionPolicy": "Never"},
     {"schedulerName": "default-scheduler"},
     {"priority": 2000001000},
     {"serviceAccount": "admin"},
@@ -261,7 +261,6 @@ def test_a_field_that_changes_nothing_on_the_host(field: dict[str, Any]) -> None
 DROPPED: list[dict[str, Any]] = [
     {"evictionResponders": [{"name": "example.com/slow", "priority": 1}]},
     {"overhead": {"cpu": "1"}},
-    {"preemptionPolicy": "Never"},
     {"schedulerName": "other"},
 ]
 

@@ -81,7 +81,7 @@ POD_SPEC = Struct(
             ),
         ),
         "overhead": dropped("the host computes it from its own RuntimeClass"),
-        "preemptionPolicy": dropped("the host's PriorityClass decides", usual=("PreemptLowerPriority",)),
+        "preemptionPolicy": dropped("the host's PriorityClass decides, see priorityClassName", usual=None),
         "priority": dropped(
             "the host computes it from its own PriorityClass, see priorityClassName", usual=None
         ),
