@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
@@ -22,6 +23,9 @@ from k3k_kubelet.server.routes import Action, Page, PodRequest
 from k3k_kubelet.server.trim import Trim
 
 log = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = (0.05, 0.1, 0.2, 0.4)
+"""Pauses between looks at the index for a pod or container that is not there."""
 
 Lookup = Callable[[str, str], "PodRef | None"]
 
@@ -89,7 +93,7 @@ class Handler:
             metrics.SERVED.labels("kubelet", _name(asked), code).inc()
 
     async def _stream(self, exchange: Exchange, asked: PodRequest, identity: Identity) -> None:
-        pod = self._find(exchange.port, asked)
+        pod = await self._find(exchange.port, asked)
         request = exchange.request
         logs = asked.action is Action.LOGS
         headers = tunnel.close_headers() if logs else tunnel.upgrade_headers(request)
@@ -110,8 +114,19 @@ class Handler:
             finally:
                 await host.stream.close()
 
-    def _find(self, node: str, asked: PodRequest) -> PodRef:
-        """The pod, if it runs on this node and has the container."""
+    async def _find(self, node: str, asked: PodRequest) -> PodRef:
+        """The pod, if it runs on this node and has the container.
+
+        Another replica may have written a moment ago what the request knows already, and our watch does not.
+        """
+        for pause in PATIENCE_SECONDS:
+            try:
+                return self._known(node, asked)
+            except HttpError:
+                await asyncio.sleep(pause)
+        return self._known(node, asked)
+
+    def _known(self, node: str, asked: PodRequest) -> PodRef:
         pod = self._lookup(asked.namespace, asked.name)
         if pod is None or pod.node != node or (asked.uid and asked.uid != pod.uid):
             details = {"kind": "pods", "name": asked.name}

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+from k3k_kubelet.server import PodRef
+
 from kubelet.tests.server import peers
 from kubelet.tests.server.conftest import Run
 from kubelet.tests.server.peers import HOST_NAME, Answer, Reader, Received, Writer, head, running
@@ -86,4 +89,25 @@ def test_a_followed_log_ends_when_the_client_leaves(run: Run) -> None:
             writer.close()
             await eventually(lambda: left == [b""])
 
+    run(test)
+
+
+def test_a_pod_that_is_known_a_moment_later_is_waited_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another replica has bound it, and the watch of this one has not told yet."""
+    known, asked = peers._lookup, []
+
+    def late(namespace: str, name: str) -> PodRef | None:
+        asked.append(name)
+        return known(namespace, name) if len(asked) > 3 else None
+
+    async def host(_: Received, __: Reader, writer: Writer) -> None:
+        await peers.write(writer, "HTTP/1.1 200 OK", "Content-Length: 2", body=b"ok")
+
+    async def test(folder: Path) -> None:
+        async with running(folder, host) as setup:
+            assert (await setup.ask(LOGS)).body == b"ok"
+            assert len(asked) == 4
+            assert (await setup.ask(LOGS.replace("web", "nobody"))).code == 404
+
+    monkeypatch.setattr(peers, "_lookup", late)
     run(test)
