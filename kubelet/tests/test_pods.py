@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from k3k_kubelet.api import NODES, PODS, PatchType
-from k3k_kubelet.sync.shared import HOST_POD_UID
 from k3k_kubelet.translate import identity
 
 from kubelet.tests.clusters import CLUSTER, NAMESPACE, Clusters
@@ -28,7 +27,7 @@ def test_a_pod_runs_where_the_host_scheduler_puts_it(clusters: Clusters) -> None
         assert copy["metadata"].get("finalizers") is None
         pod = await world.running("web", "node-a")
         mark = f"{copy['metadata']['uid']}/{made['metadata']['uid']}"
-        assert pod["metadata"]["annotations"][HOST_POD_UID] == mark
+        assert pod["metadata"]["annotations"][identity.HOST_POD_UID] == mark
         assert pod["status"]["podIP"] == "198.51.100.7"
         assert pod["status"]["hostIP"] == "192.0.2.1"
         assert condition(pod, "Ready")["status"] == "True"

@@ -16,7 +16,7 @@ from k3k_kubelet.cache.store import Key
 from k3k_kubelet.node import NodeManager, NodeTakenError, of_daemon_set
 from k3k_kubelet.sync.config import ConfigController
 from k3k_kubelet.sync.creation import Creation
-from k3k_kubelet.sync.shared import EXPECTED, Shared, copy_mark, is_marked
+from k3k_kubelet.sync.shared import EXPECTED, Shared
 from k3k_kubelet.sync.status import StatusWriter, lost
 from k3k_kubelet.sync.stores import is_terminal, node_of, wants_copy
 from k3k_kubelet.sync.tokens import TokenController
@@ -139,7 +139,7 @@ class PodController:
         changes = self._updates.find(pod, host)
         await self._status.mirror(pod, host, self._updates.outcome(pod, changes))
         await self._write_gates(pod, host)
-        if host_node and not is_marked(pod):
+        if host_node and identity.uid_of_copy(pod) is None:
             await self._mark(pod, host)
         await self._updates.apply(pod, host, changes)
         return None
@@ -158,7 +158,7 @@ class PodController:
                 "name": metadata["name"],
                 "namespace": metadata["namespace"],
                 "uid": metadata["uid"],
-                "annotations": copy_mark(pod, host),
+                "annotations": identity.copy_mark(pod, host),
             },
             "target": {"apiVersion": "v1", "kind": "Node", "name": node},
         }
@@ -178,7 +178,7 @@ class PodController:
     async def _mark(self, pod: Object, host: Object) -> None:
         """Writes down that a pod which the tenant bound himself has had a copy."""
         change = {"metadata": {"uid": pod["metadata"]["uid"]}}
-        change["metadata"]["annotations"] = copy_mark(pod, host)
+        change["metadata"]["annotations"] = identity.copy_mark(pod, host)
         await self._shared.virtual.patch(PODS, pod["metadata"]["namespace"], pod["metadata"]["name"], change)
 
     async def _write_gates(self, pod: Object, host: Object) -> None:
@@ -296,7 +296,7 @@ class PodController:
 
 def _had_copy(pod: Object) -> bool:
     """Whether a pod had a copy on the host: it is bound by us, or the host's kubelet has begun with it."""
-    return is_marked(pod) or bool((pod.get("status") or {}).get("startTime"))
+    return identity.uid_of_copy(pod) is not None or bool((pod.get("status") or {}).get("startTime"))
 
 
 def _owner_uid(host: Object) -> str | None:

@@ -12,26 +12,10 @@ from k3k_kubelet.config import Config
 from k3k_kubelet.events import EventRecorder
 from k3k_kubelet.sync.policy import PolicyFile
 from k3k_kubelet.sync.stores import Stores
-from k3k_kubelet.translate import Cluster, Identity, identity, names
+from k3k_kubelet.translate import Cluster, Identity, names
 from k3k_kubelet.translate.rewrite import rewriter
 
 log = logging.getLogger(__name__)
-
-HOST_POD_UID = identity.HOST_POD_UID
-"""Annotation of a bound virtual pod: uid of its copy on the host, and its own. A pod that has it had a copy;
-if that is gone, the pod has failed. Its own uid, since annotations are brought along: by backups, `kubectl
-replace --force`, `kubectl debug --copy-to`."""
-
-
-def copy_mark(pod: Object, host: Object) -> dict[str, str]:
-    """The annotation which says that a pod has this copy on the host."""
-    return {HOST_POD_UID: f"{host['metadata']['uid']}/{pod['metadata']['uid']}"}
-
-
-def is_marked(pod: Object) -> bool:
-    """Whether `copy_mark` of that very pod stands on it."""
-    found = (pod["metadata"].get("annotations") or {}).get(HOST_POD_UID, "")
-    return bool(found.endswith(f"/{pod['metadata']['uid']}"))
 
 
 class NameTakenError(Exception):

@@ -12,7 +12,7 @@ COMPONENT = f"{DOMAIN}/component"
 NAME = f"{DOMAIN}/name"
 UID = f"{DOMAIN}/uid"
 HOST_POD_UID = f"{DOMAIN}/host-pod-uid"
-"""Annotation of ours on a bound virtual pod, see `sync.shared`: hidden from the tenant's downward API."""
+"""Annotation of ours on a bound virtual pod, see `copy_mark`: hidden from the tenant's downward API."""
 
 Component = Literal["workload", "token"]
 """`workload`: the copy of a tenant's object. `token`: the Secret with a pod's service-account tokens."""
@@ -61,3 +61,19 @@ def is_token(host_object: Mapping[str, Any]) -> bool:
     """Whether a host Secret holds a pod's tokens rather than the copy of a Secret of the tenant."""
     found = host_object.get("metadata", {}).get("labels") or {}
     return bool(found.get(COMPONENT) == "token")
+
+
+def copy_mark(pod: Mapping[str, Any], host_pod: Mapping[str, Any]) -> dict[str, str]:
+    """The annotation of a bound pod which says that it has this copy on the host.
+
+    It has the pod's own uid too, since annotations are brought along: by backups, `kubectl replace --force`,
+    `kubectl debug --copy-to`. A pod that has it and no copy has lost it, and has failed.
+    """
+    return {HOST_POD_UID: f"{host_pod['metadata']['uid']}/{pod['metadata']['uid']}"}
+
+
+def uid_of_copy(pod: Mapping[str, Any]) -> str | None:
+    """The copy's uid as `copy_mark` of this very pod says it; None if it has had no copy."""
+    mark = str((pod["metadata"].get("annotations") or {}).get(HOST_POD_UID, ""))
+    copy, _, own = mark.partition("/")
+    return copy if own == pod["metadata"]["uid"] else None

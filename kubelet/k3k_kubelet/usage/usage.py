@@ -108,13 +108,9 @@ class Usage:
             if host is None or sample is None:
                 continue
             pod = entry.object()
-            if _uid_of_copy(pod) == host.uid:  # else the copy is that of an earlier pod of this name
+            if identity.uid_of_copy(pod) == host.uid:  # else the copy is that of an earlier pod of this name
                 found.append(PodUsage(pod, sample, _own(pod, sample.containers)))
         return found
-
-
-def _uid_of_copy(pod: Object) -> str:
-    return str((pod["metadata"].get("annotations") or {}).get(identity.HOST_POD_UID, ""))
 
 
 def _own(pod: Object, containers: Sequence[ContainerSample]) -> tuple[ContainerSample, ...]:

@@ -39,3 +39,14 @@ def test_an_object_without_all_annotations_is_nobodys(metadata: dict[str, Any]) 
 def test_a_token_secret_is_known_by_its_label(component: Any, token: bool) -> None:
     host_object = {"metadata": {"labels": identity.labels("team", "default", component)}}
     assert identity.is_token(host_object) is token
+
+
+def test_a_mark_brought_along_from_another_pod_says_nothing() -> None:
+    own, other = ({"metadata": {"uid": uid}} for uid in ("own", "other"))
+    copy = {"metadata": {"uid": "copy"}}
+    for pod, found in ((own, "copy"), (other, None)):
+        marked = {"metadata": {**pod["metadata"], "annotations": identity.copy_mark(own, copy)}}
+        assert identity.uid_of_copy(marked) == found
+    assert identity.uid_of_copy(own) is None
+    odd = {"metadata": {"uid": "own", "annotations": {identity.HOST_POD_UID: "copy"}}}
+    assert identity.uid_of_copy(odd) is None

@@ -24,7 +24,7 @@ def virtual_pod(name: str, node: str = "node-a", namespace: str = "default", **l
             "uid": f"uid-{name}",
             "resourceVersion": "1",
             "labels": labels,
-            "annotations": {identity.HOST_POD_UID: f"host-uid-{name}"},
+            "annotations": {identity.HOST_POD_UID: f"host-uid-{name}/uid-{name}"},
         },
         "spec": {"nodeName": node, "containers": [{"name": "main"}]},
         "status": {
