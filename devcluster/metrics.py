@@ -112,7 +112,7 @@ def _deployment() -> Manifest:
             "--kubelet-use-node-status-port",
             f"--kubelet-certificate-authority={_CA}",
             f"--metric-resolution={RESOLUTION}",
-            "--kubelet-request-timeout=5s",  # must be shorter than the resolution
+            "--kubelet-request-timeout=9s",  # must be shorter than the resolution
         ],
         "ports": [{"name": "https", "containerPort": PORT, "protocol": "TCP"}],
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}},

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
+from pathlib import Path
 
+import k3k_kubelet
 from k3k_kubelet import metrics
 from k3k_kubelet.cache import WorkQueue
 from prometheus_client.parser import text_string_to_metric_families
@@ -52,3 +55,16 @@ def test_no_metric_has_the_name_of_an_object_as_label() -> None:
     for family in metrics.REGISTRY.collect():
         for found in family.samples:
             assert found.labels.keys() <= known | {"le", "version", "kubernetes"}, found
+
+
+def test_the_documentation_names_every_metric() -> None:
+    page = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
+    declared = [
+        family.name for family in metrics.REGISTRY.collect() if not family.name.startswith("process_")
+    ]
+    assert declared
+    assert [name for name in declared if f"`{name}" not in page] == []
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert k3k_kubelet.__version__ == importlib.metadata.version("k3k-kubelet")

@@ -31,6 +31,7 @@ EXPECTED = {
     "kubelet Service of the tenant": (False, False, False),
     "kubelet pod of the tenant": (False, False, False),
     "health port of the tenant's kubelet": (False, False, False),
+    "extension port of the tenant's kubelet": (False, False, False),
     "pod of the neighbour": (False, True, False),
     "API of the neighbour": (False, True, False),
     "pod of the host": (False, False, True),
@@ -105,6 +106,7 @@ def _control_plane(view: View) -> dict[str, tuple[str, int]]:
         "kubelet Service of the tenant": _service(view.control_plane, f"{view.name}-kubelet"),
         "kubelet pod of the tenant": (_ip(kubelet), 10250),
         "health port of the tenant's kubelet": (_ip(kubelet), 8081),
+        "extension port of the tenant's kubelet": (_ip(kubelet), 9443),
     }
 
 
