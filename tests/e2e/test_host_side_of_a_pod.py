@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from tests.e2e.conftest import MakeCluster
 from tests.e2e.support.clusters import View, both, running
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.objects import container, pod
@@ -79,3 +81,33 @@ def test_what_is_left_out_of_a_pod_is_told(inside: Kubectl) -> None:
         return {event["message"].partition(":")[0] for event in found}
 
     eventually(lambda: paths() == {"spec.tolerations[0]"})
+
+
+def test_an_account_that_the_policy_maps_is_another_on_the_host(make_cluster: MakeCluster) -> None:
+    mapping = {"namespace": "app", "name": "uploader", "host_service_account": "s3-writer"}
+    view = make_cluster(policy={"pods": {"service_accounts": [mapping]}})
+    view.workloads("create", "serviceaccount", "s3-writer")
+    view.workloads("annotate", "serviceaccount", "s3-writer", "example.com/role=writer-of-everything")
+    accounts = {}
+    for namespace in ("app", "other"):
+        inside = view.inside.within(namespace)
+        inside("create", "namespace", namespace)
+        inside("create", "serviceaccount", "uploader")
+        eventually(lambda kubectl=inside: kubectl("get", "serviceaccount", "default"))
+        inside.apply(
+            pod("mapped", serviceAccountName="uploader", automountServiceAccountToken=True), pod("plain")
+        )
+        running(inside, "app in (mapped,plain)", 2)
+        for name, copy in view.host_pods(namespace=namespace).items():
+            accounts[namespace, name] = copy["spec"]["serviceAccountName"]
+            assert copy["spec"]["automountServiceAccountToken"] is False
+        token = inside.exec("mapped", ["cat", f"{MOUNT}/token"]).stdout
+        assert token.count(b".") == 2
+        shown = json.dumps([inside.get("pods"), inside.get("serviceaccounts"), inside.get("events")])
+        assert not [word for word in ("s3-writer", "writer-of-everything") if word in shown]
+    assert accounts == {
+        ("app", "mapped"): "s3-writer",
+        ("app", "plain"): f"{view.name}-workload",
+        ("other", "mapped"): f"{view.name}-workload",
+        ("other", "plain"): f"{view.name}-workload",
+    }

@@ -60,6 +60,8 @@ def _pairs(
     pairs = [
         (re.compile(rf"(?<![a-z0-9-]){re.escape(old)}(?![a-z0-9-])"), new) for old, new in literal.items()
     ]
+    # What is left of the namespace stands before objects that are none of the tenant's: its host account.
+    pairs.append((re.compile(rf"(?<![a-z0-9-]){re.escape(host_namespace)}/"), f"{namespace}/"))
     if host_uid:  # anywhere: control groups are called `pod<uid>`, by systemd with underscores
         pairs += [
             (re.compile(re.escape(host_uid)), uid),

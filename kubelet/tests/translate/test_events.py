@@ -31,6 +31,7 @@ TEXTS = [
     (f'configmap "{LINKS["configMapRef"]["name"]}" not found', 'configmap ":service-links" not found'),
     (f"x{WEB} {WEB}x", f"x{WEB} {WEB}x"),
     ("tenants of this house", "tenants of this house"),
+    ("looking up service account tenants/s3: no", "looking up service account default/s3: no"),
     ("mkdir kubepods/burstable/podhost-uid/7f: denied", "mkdir kubepods/burstable/podpod-uid/7f: denied"),
     ("kubepods-burstable-podhost_uid.slice", "kubepods-burstable-podpod_uid.slice"),
     ("\\1 \\g<0> " + WEB, "\\1 \\g<0> web"),
