@@ -32,12 +32,15 @@ def top(kubectl: Kubectl, *args: str) -> dict[str, list[str]]:
     return {name: rest for name, *rest in (line.split() for line in lines)}
 
 
+def autoscaling(inside: Kubectl) -> str:
+    """The newest API of autoscalers: v2 came with Kubernetes 1.23, of the same form as the one before."""
+    return "v2" if "autoscaling/v2" in inside("api-versions").split() else "v2beta2"
+
+
 def autoscaler(inside: Kubectl, name: str, most: int) -> Object:
-    """By the newest API the cluster has: autoscaling/v2 came with Kubernetes 1.23, of the same form."""
-    served = inside("api-versions").split()
     target = {"type": "Utilization", "averageUtilization": 50}
     return {
-        "apiVersion": "autoscaling/v2" if "autoscaling/v2" in served else "autoscaling/v2beta2",
+        "apiVersion": f"autoscaling/{autoscaling(inside)}",
         "kind": "HorizontalPodAutoscaler",
         "metadata": {"name": name},
         "spec": {
@@ -67,7 +70,8 @@ def test_top_and_an_autoscaler_with_nothing_installed(cluster: View, inside: Kub
     assert int(cpu.removesuffix("m")) > 50
     assert int(memory.removesuffix("Mi")) < 4096
     running(inside, "app=busy", 2, METRICS_WITHIN)
-    conditions = {c["type"]: c for c in inside.get("hpa", "busy")["status"]["conditions"]}
+    found = inside.get(f"horizontalpodautoscalers.{autoscaling(inside)}.autoscaling", "busy")
+    conditions = {each["type"]: each for each in found["status"]["conditions"]}
     assert conditions["ScalingActive"]["status"] == "True", conditions
     # Names on the host are nothing for a tenant.
     said = inside("get", "pods.metrics.k8s.io", "-o", "json") + inside("get", "podmetrics")
