@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.e2e.conftest import MakeCluster
 from tests.e2e.support.clusters import View, both, identity, running
-from tests.e2e.support.objects import deployment, pod
+from tests.e2e.support.objects import deployment, pod, shell
 from tests.e2e.support.polling import eventually
 from tests.e2e.support.processes import processes
 
@@ -63,18 +63,18 @@ def streams(view: View, name: str, folder: Path) -> Iterator[list[tuple[subproce
             process.wait()
 
 
-def execs(view: View, name: str) -> set[bytes]:
-    """What as many new `kubectl exec` print, by whichever replica."""
+def answers(view: View, name: str) -> set[bytes]:
+    """What as many new `kubectl exec` and `kubectl logs` print, by whichever replica."""
 
     def one(number: int) -> bytes:
         done = view.inside.exec(name, ["echo", f"from {number}"])
-        return done.stdout or done.stderr
+        return (done.stdout or done.stderr) + view.inside("logs", name).encode()
 
     with ThreadPoolExecutor(4) as pool:
         return set(pool.map(one, range(STREAMS)))
 
 
-EXPECTED = {f"from {number}\n".encode() for number in range(STREAMS)}
+EXPECTED = {f"from {number}\nlogged\n".encode() for number in range(STREAMS)}
 
 
 def uids(pods: list[Any]) -> set[str]:
@@ -86,10 +86,12 @@ def test_leader_killed_while_pods_are_made(make_cluster: MakeCluster, tmp_path: 
     view = make_cluster(kubelet_replicas=2)
     replicas = running(view.control_plane, KUBELET, 2)
     assert len({each["spec"]["nodeName"] for each in replicas}) == 2
-    view.inside.apply(pod("idle"), deployment("before", 2))
+    view.inside.apply(pod("idle", shell("echo logged; exec sleep 3600")), deployment("before", 2))
     running(view.inside, "app=idle", 1)
     before = running(view.inside, "app=before", 2)
-    eventually(lambda: execs(view, "idle") == EXPECTED)  # by both, with the newest Node's port in the Service
+    eventually(
+        lambda: answers(view, "idle") == EXPECTED
+    )  # by both, with the newest Node's port in the Service
     first = leader(view)
     assert first in {each["metadata"]["name"] for each in replicas}
 
@@ -121,7 +123,7 @@ def test_leader_killed_while_pods_are_made(make_cluster: MakeCluster, tmp_path: 
     assert uids(running(view.inside, "app=web", 8)) == uids(web)
     assert not [each for each in view.host_pods(namespace="default").values() if _restarts(each)]
     running(view.control_plane, KUBELET, 2)
-    eventually(lambda: execs(view, "idle") == EXPECTED)
+    eventually(lambda: answers(view, "idle") == EXPECTED)
 
 
 def _restarts(copy: Any) -> int:
