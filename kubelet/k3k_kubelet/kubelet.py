@@ -126,6 +126,8 @@ class Kubelet:
                 await self._extension.serve(self._shared.config.extension_port)
                 group.create_task(self._apis.run())
                 group.create_task(self._end_with_anchor())
+                # Not before: who knows one side only would keep the Lease from another replica.
+                group.create_task(self._leader.run())
                 await self._leader.held.wait()
                 self._shared.policy.read()
                 self._controllers = Controllers(self._shared, self._clients.heartbeats, self._address)

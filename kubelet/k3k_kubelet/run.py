@@ -98,7 +98,6 @@ class Process:
         leader = self._leader()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(leader.run())
                 address = await self._address()
                 spec = self._certificates(address)
                 await asyncio.to_thread(certificates.apply, spec)

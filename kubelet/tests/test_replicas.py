@@ -16,7 +16,7 @@ from k3k_kubelet.api import LEASES, PODS
 from kubelet.tests.clusters import Clusters
 from kubelet.tests.proxy import slow
 from kubelet.tests.replica import Replica
-from kubelet.tests.waiting import eventually
+from kubelet.tests.waiting import eventually, never
 from kubelet.tests.witness import witness
 from kubelet.tests.world import World, in_world
 
@@ -41,6 +41,22 @@ def replicas(clusters: Clusters) -> Iterator[tuple[Replica, Replica]]:
     finally:
         for replica in pair:
             replica.close()
+        clusters.start_kubelet()
+
+
+def test_who_does_not_know_both_sides_does_not_lead(clusters: Clusters) -> None:
+    clusters.stop_kubelet()
+    replica = Replica(clusters, "kubelet-0")
+    try:
+        replica.virtual.refuse()
+        replica.start()
+        asyncio.run(eventually(lambda: '"message":"list or watch failed"' in replica.log()))
+        asyncio.run(never(lambda: asyncio.to_thread(lambda: replica.leads() or replica.ready()), 3.0))
+        replica.virtual.listen()
+        asyncio.run(eventually(replica.leads))
+        asyncio.run(eventually(replica.ready))
+    finally:
+        replica.close()
         clusters.start_kubelet()
 
 
