@@ -30,6 +30,9 @@ from k3k_kubelet.translate import config, identity, services
 log = logging.getLogger(__name__)
 
 CONCURRENCY = 8
+SERVICES_SECONDS = 0.5
+"""Changes of a namespace's Services within this time are one change of their variables: thousands may come at
+once. A pod that is made meanwhile does not wait for it."""
 NOT_UPDATED = "HostCopyNotUpdated"
 """Reason of the event on a pod that runs with old data, as the host does not take the new."""
 _TOLD = 10
@@ -266,7 +269,7 @@ class ConfigController:
             return
         namespace = change.entry.namespace
         self._service_changes[namespace] = self._service_changes.get(namespace, 0) + 1
-        self.queue.add(Reference(CONFIG_MAPS.plural, namespace, services.LINKS))
+        self.queue.add_after(Reference(CONFIG_MAPS.plural, namespace, services.LINKS), SERVICES_SECONDS)
 
 
 _USES = 1
