@@ -24,7 +24,7 @@ from kubelet.tests.waiting import eventually
 from kubelet.tests.witness import witness
 from kubelet.tests.world import World, in_world
 
-pytestmark = pytest.mark.xdist_group("kubelet-clusters")  # two clusters per worker that runs any of them
+pytestmark = pytest.mark.xdist_group("kubelet-failures")  # slow: not on the worker that has the others
 
 CONVERGED_SECONDS = 15.0
 """After the end of a fault both sides are in step within this time."""

@@ -20,7 +20,7 @@ from kubelet.tests.waiting import eventually, never
 from kubelet.tests.witness import witness
 from kubelet.tests.world import World, in_world
 
-pytestmark = pytest.mark.xdist_group("kubelet-clusters")  # two clusters per worker that runs any of them
+pytestmark = pytest.mark.xdist_group("kubelet-failures")  # slow: not on the worker that has the others
 
 TAKEOVER_SECONDS = 15.0
 STOPPED_SECONDS = 20.0

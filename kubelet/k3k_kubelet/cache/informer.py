@@ -89,7 +89,8 @@ class Informer:
                 reason, self._version = "lost", None
             except ApiError as failed:
                 reason, error, self._was_cut = "failed", failed, True
-            self._watching = None
+            finally:
+                self._watching = None
             metrics.WATCH_RESTARTS.labels(**self._labels, reason=reason).inc()
             await self._pause(error, time.monotonic() - began)
 
