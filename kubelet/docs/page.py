@@ -74,6 +74,10 @@ _RULES = {
 }
 
 
+_QUIET = {"dropped": "dropped, nothing is lost", "refused": "refused till then, without an event"}
+"""Rules without an event."""
+
+
 @dataclass(slots=True)
 class _Row:
     """Fields of a group that have one treatment for one reason."""
@@ -108,7 +112,7 @@ def _section(group: Group) -> str:
         elif field.rule == "copied" and field.why == SAME:
             plain.append(name)
         elif why:
-            rule = "dropped, nothing is lost" if field.usual is None else _RULES[field.rule]
+            rule = _QUIET[field.rule] if field.usual is None else _RULES[field.rule]
             rows.setdefault((rule, why), _Row(rule, why, [])).names.append(name)
     lines = [f"### {group.title}", "", f"`{group.place}`" if " " not in group.place else f"{group.place}", ""]
     if rows:
@@ -170,14 +174,8 @@ def _sentence(why: str) -> str:
 
 
 def _order(row: _Row) -> tuple[int, str]:
-    rules = (
-        "translated",
-        "by policy",
-        "dropped, with an event",
-        "dropped, nothing is lost",
-        "refused, with an event",
-    )
-    return (rules.index(row.rule) if row.rule in rules else len(rules), row.names[0])
+    rules = ("translated", "by policy", "dropped", "refused", "copied")
+    return (rules.index(row.rule.partition(",")[0].partition(" till")[0]), row.names[0])
 
 
 def _counts() -> str:

@@ -45,8 +45,8 @@ class Field:
         why: the reason, or what it is turned into; shown in the docs and in events.
         apply: the function of a translated or policy field.
         allowed: for refused fields: what to do instead.
-        usual: for dropped fields: values that every pod may have, which are no news; None if the tenant loses
-            nothing by any value.
+        usual: for dropped fields: values that every pod may have, which are no news; for them and for refused
+            ones None if no value is news.
     """
 
     rule: Rule
@@ -191,9 +191,9 @@ def dropped(why: str, *, usual: tuple[Any, ...] | None = ()) -> Field:
     return Field("dropped", None, why, usual=usual)
 
 
-def refused(why: str, allowed: str = "leave it out") -> Field:
-    """A pod that sets it does not run."""
-    return Field("refused", None, why, allowed=allowed)
+def refused(why: str, allowed: str = "leave it out", *, waits: bool = False) -> Field:
+    """A pod that sets it does not run; one that `waits` is not translated at all, and no news."""
+    return Field("refused", None, why, allowed=allowed, usual=None if waits else ())
 
 
 def rows(struct: Struct, path: str = "") -> Iterator[tuple[str, str, Field]]:

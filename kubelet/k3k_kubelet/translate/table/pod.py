@@ -100,7 +100,9 @@ POD_SPEC = Struct(
             usual=("default-scheduler",),
         ),
         "schedulingGates": refused(
-            "the pod has no copy on the host before its gates are all removed", "remove them"
+            "the pod has no copy on the host before its gates are all removed",
+            "remove them",
+            waits=True,
         ),
         "schedulingGroup": refused("PodGroups are not known to the host"),
         "securityContext": copied(POD_SECURITY),
