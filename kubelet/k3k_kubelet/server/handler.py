@@ -80,8 +80,8 @@ class Handler:
             await self._access.permit(identity, exchange.port, request.method, request.segments)
             asked = routes.parse(request)
             if isinstance(asked, PodRequest):
-                await self._stream(exchange, asked, identity)
                 code = 200 if asked.action is Action.LOGS else 101
+                await self._stream(exchange, asked, identity)
             else:
                 body, content_type = await self._pages.body(asked, exchange.port)
                 await messages.respond(exchange.connection, stream, 200, body, content_type=content_type)
