@@ -17,6 +17,7 @@ from k3k_kubelet.extension import ExtensionServer, MetricsApi
 from k3k_kubelet.leader import Leader, RestartError
 from k3k_kubelet.node import NodeApis
 from k3k_kubelet.server import Access, KubeletServer, Pages, TlsFiles
+from k3k_kubelet.server.trim import Trim
 from k3k_kubelet.sync.lookup import Lookup
 from k3k_kubelet.sync.policy import PolicyFile
 from k3k_kubelet.sync.shared import Shared
@@ -128,6 +129,7 @@ class Kubelet:
                 group.create_task(self._end_with_anchor())
                 # Not before: who knows one side only would keep the Lease from another replica.
                 group.create_task(self._leader.run())
+                group.create_task(Trim().run())
                 await self._leader.held.wait()
                 self._shared.policy.read()
                 self._controllers = Controllers(self._shared, self._clients.heartbeats, self._address)

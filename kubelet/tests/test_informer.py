@@ -44,6 +44,19 @@ def test_indexes_follow_changes_and_deletions() -> None:
     assert found.object()["data"] == {"v": "3"}
 
 
+def test_a_value_leads_to_all_its_objects_however_many_come_and_go() -> None:
+    store = Store({"label": labelled})
+    for version, name in enumerate("abca", start=1):
+        store.put(config_map(name, version, red=""))
+    assert {entry.name for entry in store.by_index("label", "red")} == {"a", "b", "c"}
+    for version, name in enumerate("cb", start=5):
+        store.remove(config_map(name, version, red=""))
+    assert [entry.name for entry in store.by_index("label", "red")] == ["a"]
+    store.put(config_map("a", 7))
+    assert store.by_index("label", "red") == []
+    assert store.values("label") == set()
+
+
 def test_an_older_state_never_overwrites_a_newer_one() -> None:
     store = Store()
     changes: list[Change] = []

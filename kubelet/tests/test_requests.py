@@ -3,41 +3,54 @@
 from __future__ import annotations
 
 import re
+import urllib.request
 from collections import Counter
+from collections.abc import Iterator
 
-from k3k_kubelet.api import NODES
-
-from kubelet.tests.clusters import Clusters
+from kubelet.tests.clusters import ADDRESS, Clusters
 from kubelet.tests.controlplane import ControlPlane
 from kubelet.tests.world import World, in_world, running_status
 
-_LINE = re.compile(r"^apiserver_request_total\{(?P<labels>.*)\} (?P<count>\S+)$", re.MULTILINE)
+_LINE = re.compile(r"^(?P<name>\w+)\{(?P<labels>.*)\} (?P<value>\S+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
+_CHANGES = ("POST", "PUT", "PATCH", "DELETE")
+_OURS = ("pods", "pods/status", "pods/binding", "secrets")
 COUNT = 4
 
 
+def series(text: str, name: str) -> Iterator[tuple[dict[str, str], int]]:
+    """Labels and value of each series of a metric in Prometheus' text format."""
+    for line in _LINE.finditer(text):
+        if line["name"] == name:
+            yield dict(_LABEL.findall(line["labels"])), int(float(line["value"]))
+
+
 def writes(plane: ControlPlane) -> Counter[str]:
-    """Requests answered so far that change pods, Secrets and tokens, such as `PATCH pods/status`."""
+    """Answers of an API server so far to what changes pods and Secrets, such as `PATCH pods/status`."""
     found: Counter[str] = Counter()
-    for line in _LINE.finditer(plane.kubectl("get", "--raw", "/metrics")):
-        labels = dict(_LABEL.findall(line["labels"]))
+    for labels, value in series(plane.kubectl("get", "--raw", "/metrics"), "apiserver_request_total"):
         what = "/".join(filter(None, (labels["resource"], labels["subresource"])))
-        if labels["verb"] in ("POST", "PUT", "PATCH", "DELETE") and what in (
-            *("pods", "pods/status", "pods/binding", "secrets", "serviceaccounts/token"),
-        ):
-            found[f"{labels['verb']} {what}"] += int(float(line["count"]))
+        if labels["verb"] in _CHANGES and what in _OURS:
+            found[f"{labels['verb']} {what}"] += value
     return found
 
 
-def test_a_pods_start_takes_five_writes_and_a_patch_for_each_status(clusters: Clusters) -> None:
+def posts(clusters: Clusters) -> Counter[str]:
+    """POSTs of the kubelet so far, by API server."""
+    found: Counter[str] = Counter()
+    with urllib.request.urlopen(f"http://{ADDRESS}:{clusters.health_port}/metrics", timeout=10) as answer:
+        for labels, value in series(answer.read().decode(), "rest_client_requests_total"):
+            if labels["method"] == "POST":
+                found[labels["api"]] += value
+    return found
+
+
+def test_a_pods_start_takes_four_creations_and_a_patch_for_each_status(clusters: Clusters) -> None:
     async def test(world: World) -> None:
         await world.pod("first", automountServiceAccountToken=True)  # brings the Node and the copies
         await world.running("first", "node-a")
-        assert await world.virtual.get(NODES, None, "node-a")
-        inside, host = writes(clusters.virtual), writes(clusters.host)
-
-        names = [f"pod-{number}" for number in range(COUNT)]
-        for name in names:
+        before = (writes(clusters.host), writes(clusters.virtual), posts(clusters))
+        for name in [f"pod-{number}" for number in range(COUNT)]:
             await world.pod(name, automountServiceAccountToken=True)
             await world.schedule(name, "node-a")
             starting = running_status() | {"phase": "Pending", "containerStatuses": []}
@@ -45,17 +58,22 @@ def test_a_pods_start_takes_five_writes_and_a_patch_for_each_status(clusters: Cl
             await world.until(name, lambda pod: pod["status"].get("startTime"))
             await world.report(name, running_status())
             await world.until(name, lambda pod: pod["status"]["phase"] == "Running")
-        assert {name: number / COUNT for name, number in (writes(clusters.host) - host).items()} == {
+        after = (writes(clusters.host), writes(clusters.virtual), posts(clusters))
+        host, virtual, ours = (
+            {what: (now - then)[what] / COUNT for what in now - then}
+            for now, then in zip(after, before, strict=True)
+        )
+        assert host == {
             "POST pods": 1,
             "POST secrets": 1,
             "POST pods/binding": 1,  # the test as scheduler
             "PATCH pods/status": 2,  # the test as kubelet
         }
-        assert {name: number / COUNT for name, number in (writes(clusters.virtual) - inside).items()} == {
+        assert virtual == {
             "POST pods": 1,  # the test as tenant
-            "POST serviceaccounts/token": 1,
             "POST pods/binding": 1,
             "PATCH pods/status": 2,
         }
+        assert ours == {"host": 2, "virtual": 2}  # Secret and pod; token and binding
 
     in_world(clusters, test)

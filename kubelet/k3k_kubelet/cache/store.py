@@ -99,7 +99,7 @@ class Store:
         self._dictionary = b""
         self._entries: dict[Key, Entry] = {}
         self._by_uid: dict[str, Key] = {}
-        self._by_value: list[dict[str, set[Key]]] = [{} for _ in self._indexes]
+        self._by_value: list[dict[str, Key | set[Key]]] = [{} for _ in self._indexes]
         self._handlers: list[Handler] = []
         self.seen_version = 0
         """The newest resourceVersion a watch or list has brought; see `observe`."""
@@ -125,7 +125,8 @@ class Store:
 
     def by_index(self, index: str, value: str) -> list[Entry]:
         """All objects that have `value` in the index of that name."""
-        return [self._entries[key] for key in self._by_value[self._positions[index]].get(value, ())]
+        found = self._by_value[self._positions[index]].get(value, set())
+        return [self._entries[key] for key in (found if isinstance(found, set) else (found,))]
 
     def values(self, index: str) -> set[str]:
         """All values that some object has in the index of that name."""
@@ -221,7 +222,7 @@ class Store:
         self._by_uid[entry.uid] = entry.key
         for table, values in zip(self._by_value, entry.values, strict=True):
             for value in values:
-                table.setdefault(value, set()).add(entry.key)
+                _add(table, value, entry.key)
 
     def _drop(self, entry: Entry) -> None:
         self._unindex(entry)
@@ -232,11 +233,25 @@ class Store:
         self._by_uid.pop(entry.uid, None)
         for table, values in zip(self._by_value, entry.values, strict=True):
             for value in values:
-                keys = table[value]
-                keys.discard(entry.key)
-                if not keys:
-                    del table[value]
+                _discard(table, value, entry.key)
 
     def _notify(self, change: Change) -> None:
         for handler in self._handlers:
             handler(change)
+
+
+def _add(table: dict[str, Key | set[Key]], value: str, key: Key) -> None:
+    """Most values lead to one object: a set for each of them would take more than the object."""
+    found = table.setdefault(value, key)
+    if isinstance(found, set):
+        found.add(key)
+    elif found != key:
+        table[value] = {found, key}
+
+
+def _discard(table: dict[str, Key | set[Key]], value: str, key: Key) -> None:
+    found = table[value]
+    if isinstance(found, set):
+        found.discard(key)
+    if not found or found == key:
+        del table[value]

@@ -1,4 +1,4 @@
-"""Gives memory back to the system after streams: what a burst of them took would stay for good otherwise."""
+"""Gives memory back to the system: what a burst of streams or pods took would stay for good otherwise."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import gc
 
 SECONDS = 5.0
 """After a stream has ended; others that end meanwhile are served by the same turn."""
+EVERY_SECONDS = 60.0
+"""Between two turns without a stream."""
 
 
 class Trim:
-    """Called when a stream has ended."""
+    """Trims the heap: when a stream has ended, and now and then."""
 
     def __init__(self) -> None:
         self._timer: asyncio.TimerHandle | None = None
@@ -23,8 +25,17 @@ class Trim:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(SECONDS, self._now)
 
+    async def run(self) -> None:
+        """Trims each minute until cancelled."""
+        while True:
+            await asyncio.sleep(EVERY_SECONDS)
+            self._trim()
+
     def _now(self) -> None:
         self._timer = None
         gc.collect()
+        self._trim()
+
+    def _trim(self) -> None:
         if self._malloc_trim is not None:
             self._malloc_trim(0)
