@@ -18,7 +18,7 @@ from tests.e2e.support import hostile
 from tests.e2e.support.clusters import PREFIX, View
 from tests.e2e.support.host_side import broken
 from tests.e2e.support.hostile import differences
-from tests.e2e.support.hostile_run import HostileRun, Outcome, Results, names_field, reasons
+from tests.e2e.support.hostile_run import HostileRun, Outcome, Results, dropped, names_field, reasons
 from tests.e2e.support.shared import shared_cluster
 from tests.run import FOLDER, locked
 
@@ -74,11 +74,8 @@ def inside(outcome: Outcome) -> list[str]:
             found.append(f"{phases} with {reasons(outcome)}: {warnings}")
         if wanted.log is not None and outcome.log != wanted.log:
             found.append(f"the log is {outcome.log[:2000]!r}")
-    dropped = [
-        event["message"].partition(": ")[0] for event in outcome.events if event["reason"] == "FieldDropped"
-    ]
-    if sorted(dropped) != sorted(wanted.dropped):
-        found.append(f"said to be dropped: {dropped}")
+    if dropped(outcome) != sorted(wanted.dropped):
+        found.append(f"said to be dropped: {dropped(outcome)}")
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,7 +12,9 @@ from tests.e2e.conftest import Host
 from tests.e2e.support.clusters import View, running
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.objects import KUBELET, container, pod
+from tests.e2e.support.polling import eventually
 from tests.e2e.support.processes import kubelet_pod
+from tests.e2e.support.raw import Raw, RawError
 
 PYTHON = "/usr/bin/python3"
 PREFIX = "k3k-pulumi.io/"
@@ -96,6 +99,72 @@ def test_what_the_tenant_calls_his_pod_steers_nothing_on_the_host(cluster: View,
     assert copy["annotations"][f"{PREFIX}cluster"] == cluster.name
     assert copy["annotations"][f"{PREFIX}uid"] == own["metadata"]["uid"]
     assert "app" not in copy["labels"]
+
+
+def test_the_kubelets_ports_are_no_way_around_its_checks(cluster: View, inside: Kubectl) -> None:
+    """The API server connects with its own certificates, which one port or the other believes: a tenant may
+    point an APIService of his own, or a Node, at each of them."""
+    raw = Raw(cluster.access.kubeconfig)
+    service = cluster.control_plane.get("service", f"{cluster.name}-kubelet")["spec"]
+    ports = {each["name"]: each["port"] for each in service["ports"]}
+    extension = ports.pop("extension")
+    node_port = min(ports.values())
+    answers = {}
+    for port in (extension, node_port):
+        group = f"{inside.namespace}-{port}.example.com"
+        answers[port] = _by_api_service(raw, inside.namespace, group, service["clusterIP"], port)
+    # The extension serves metrics.k8s.io alone; the kubelet API does not know that client.
+    assert "bad status" in answers[extension]
+    assert "404" in answers[extension]
+    assert "tls" in answers[node_port]
+    by_node = _by_node(inside, "extension", service["clusterIP"], "https", extension)
+    assert "tls" in by_node
+    assert "PodMetrics" not in by_node
+
+
+def test_nobody_borrows_a_name_on_the_way_to_the_metrics(cluster: View, inside: Kubectl) -> None:
+    """Headers by which the API server tells the extension who asks are its own to set."""
+    token = inside("create", "token", "default").strip()
+    path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{inside.namespace}/pods"
+    borrowed = {"x_remote_user": "system:admin", "x_remote_group": "system:masters"}
+    with pytest.raises(RawError) as refused:
+        Raw(cluster.access.kubeconfig, token)("GET", path, **borrowed)
+    assert refused.value.code == 403
+    assert f"system:serviceaccount:{inside.namespace}:default" in str(refused.value)
+
+
+def _by_api_service(raw: Raw, namespace: str, group: str, address: str, port: int) -> str:
+    """Why the aggregator does not take an APIService of the tenant's that leads to an address and port."""
+    name = f"aggregated-{port}"
+    core, services = f"/api/v1/namespaces/{namespace}", "/apis/apiregistration.k8s.io/v1/apiservices"
+    ports = [{"name": "https", "port": port, "protocol": "TCP"}]
+    raw(
+        "POST",
+        f"{core}/services",
+        {"metadata": {"name": name}, "spec": {"clusterIP": "None", "ports": ports}},
+    )
+    subset = {"addresses": [{"ip": address}], "ports": ports}
+    raw("POST", f"{core}/endpoints", {"metadata": {"name": name}, "subsets": [subset]})
+    spec = {
+        "group": group,
+        "version": "v1",
+        "service": {"namespace": namespace, "name": name, "port": port},
+        "insecureSkipTLSVerify": True,
+        "groupPriorityMinimum": 1,
+        "versionPriority": 1,
+    }
+    raw("POST", services, {"metadata": {"name": f"v1.{group}"}, "spec": spec})
+    try:
+
+        def checked() -> str:
+            conditions = raw("GET", f"{services}/v1.{group}")["status"].get("conditions", ())
+            said = {each["reason"]: each["message"] for each in conditions}
+            assert said.keys() & {"Passed", "FailedDiscoveryCheck"}, said
+            return json.dumps(said)
+
+        return eventually(checked)
+    finally:
+        raw("DELETE", f"{services}/v1.{group}")
 
 
 def _cluster_ip(kubectl: Kubectl, service: str) -> str:

@@ -22,7 +22,7 @@ def of_headers(request: Request) -> Identity:
     Raises:
         HttpError: 401, no user is named.
     """
-    name = request.header(b"x-remote-user")
+    name = "".join(_all(request, b"x-remote-user")[:1])
     if not name:
         raise HttpError(401, "Unauthorized")
     groups = _all(request, b"x-remote-group")
@@ -32,10 +32,17 @@ def of_headers(request: Request) -> Identity:
     extra: dict[str, list[str]] = {}
     for key, value in request.headers:
         if key.startswith(_EXTRA):
-            name_of = unquote(key.removeprefix(_EXTRA).decode("latin-1"))
-            extra.setdefault(name_of, []).append(value.decode("latin-1"))
-    return Identity(name, request.header(b"x-remote-uid"), groups, extra)
+            extra.setdefault(unquote(_text(key.removeprefix(_EXTRA))), []).append(_text(value))
+    return Identity(name, "".join(_all(request, b"x-remote-uid")[:1]), groups, extra)
 
 
 def _all(request: Request, name: bytes) -> tuple[str, ...]:
-    return tuple(value.decode("latin-1") for key, value in request.headers if key == name)
+    return tuple(_text(value) for key, value in request.headers if key == name)
+
+
+def _text(value: bytes) -> str:
+    """A header as the API server wrote it: names are UTF-8, and read otherwise they are somebody else's."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise HttpError(401, "Unauthorized") from None

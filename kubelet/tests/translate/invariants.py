@@ -73,7 +73,16 @@ def broken(made: HostPod, pod: dict[str, Any]) -> Iterator[str]:
     for volume in spec.get("volumes", ()):
         if not volume.keys() <= VOLUMES:
             yield f"volume {volume}"
-    own = allowed(made, pod)
+    yield from broken_parts(spec, allowed(made, pod))
+
+
+def broken_parts(spec: dict[str, Any], own: set[str]) -> Iterator[str]:
+    """What the spec of a pod or of a container has that it must not have.
+
+    Args:
+        spec: as the host gets it.
+        own: host names of the objects that it may refer to.
+    """
     for path, key, value, around in members(spec):
         free = ".env[" in path or ".limits." in path or ".requests." in path or ".nodeSelector." in path
         if key in NEVER and not free:

@@ -6,13 +6,13 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from k3k_kubelet.translate import References, Refused, names
+from k3k_kubelet.translate import References, Refused, ephemeral, names
 from k3k_kubelet.translate import pod as pods
 from k3k_kubelet.translate import update as updates
 from kubernetes import client
 
 from kubelet.tests.translate.builders import BASELINE, CLUSTER, on_host, pod, to_host
-from kubelet.tests.translate.invariants import broken
+from kubelet.tests.translate.invariants import broken, broken_parts
 
 STRINGS = [
     "",
@@ -117,6 +117,32 @@ def test_random_pods_are_refused_or_harmless() -> None:
     source = random.Random(20261121)
     outcomes = Counter(outcome(random_pod(source)) for _ in range(4000))
     assert min(outcomes["refused"], outcomes["taken"]) > 1000, outcomes
+
+
+def debug_outcome(tried: dict[str, Any], name: str) -> str:
+    """Translate an ephemeral container and check what comes of it."""
+    try:
+        made = ephemeral.to_host(tried, name, CLUSTER, BASELINE)
+    except Refused as error:
+        return "refused" if error.path.startswith("spec.ephemeralContainers[0]") else error.path
+    own = {each.host_name for each in made.config_maps | made.secrets}
+    namespace = tried["metadata"]["namespace"]
+    assert own == {
+        names.host_name(CLUSTER.name, namespace, each.name) for each in made.config_maps | made.secrets
+    }
+    assert list(broken_parts(made.manifest, own)) == [], tried
+    return "taken"
+
+
+def test_random_ephemeral_containers_are_refused_or_harmless() -> None:
+    source = random.Random(20261122)
+    outcomes: Counter[str] = Counter()
+    for _ in range(1500):
+        tried = random_pod(source)
+        debug = make("V1EphemeralContainer", source, source.choice((0.05, 0.15, 0.3)))
+        tried["spec"]["ephemeralContainers"] = [{**debug, "name": "debug", "image": "x"}]
+        outcomes[debug_outcome(tried, "debug")] += 1
+    assert min(outcomes["refused"], outcomes["taken"]) > 300, outcomes
 
 
 def test_the_invariants_can_fail() -> None:

@@ -312,7 +312,15 @@ def _has_settled(outcome: Outcome) -> bool:
         )
     expected = sum(each["kind"] == "Pod" for each in outcome.sent)
     phases = [pod["status"].get("phase") for pod in outcome.pods]
+    if len(dropped(outcome)) < len(wanted.dropped):
+        return False
     return len(phases) == expected and all(phase in ("Succeeded", "Failed") for phase in phases)
+
+
+def dropped(outcome: Outcome) -> list[str]:
+    """Fields that events say are left out."""
+    found = (event for event in outcome.events if event["reason"] == "FieldDropped")
+    return sorted(event["message"].partition(": ")[0] for event in found)
 
 
 def names_field(event: Any, path: str, reason: str) -> bool:
