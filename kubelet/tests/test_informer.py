@@ -87,10 +87,12 @@ def test_a_forgotten_object_comes_back_with_its_next_change_only() -> None:
     store.forget(first)
     store.put(config_map("a", 1))
     assert [entry.packed for entry in store] == [b""]
+    assert store.by_uid("uid-a") is None
     assert not changes
     store.put(config_map("a", 2))
     store.forget(first)  # what it said then has been dealt with, not what it says now
-    (changed,) = store
+    changed = store.by_uid("uid-a")
+    assert changed is not None
     assert changed.object()["data"] == {"v": "2"}
     assert len(changes) == 1
 

@@ -168,6 +168,7 @@ class Store:
         """
         if self._entries.get(entry.key) is entry:
             self._entries[entry.key] = structs.replace(entry, packed=b"", dictionary=b"")
+            self._by_uid.pop(entry.uid, None)
 
     def rewind(self) -> None:
         """Before a list that is older than what we know: the server lost its data, and the list is the truth.
