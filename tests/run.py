@@ -113,7 +113,7 @@ def started_devcluster(folder: Path, name: str) -> Path:
 def load_kubelet_image(folder: Path, name: str) -> None:
     """Builds the kubelet image and loads it into the dev cluster, once per run."""
     with locked(folder, "kubelet-image"):
-        loaded = folder / "kubelet-image-loaded"
+        loaded = folder / f"kubelet-image-loaded-{name}"
         if not loaded.exists():
             tool("devcluster", "load", tool("kubelet.image"), "--name", name)
             loaded.touch()
