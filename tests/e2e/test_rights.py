@@ -19,6 +19,7 @@ KUBELET_MAY = [
     "create pods/exec in workloads",
     "create secrets in workloads",
     "list events in workloads",
+    "list resourcequotas in workloads",
     "list pods.metrics.k8s.io in workloads",
 ]
 KUBELET_MAY_NOT = [
@@ -28,6 +29,7 @@ KUBELET_MAY_NOT = [
     "create serviceaccounts/token in workloads",
     "create rolebindings.rbac.authorization.k8s.io in workloads",
     "update roles.rbac.authorization.k8s.io in workloads",
+    "patch resourcequotas in workloads",
     "delete networkpolicies.networking.k8s.io in workloads",
     "create persistentvolumeclaims in workloads",
     "get secrets in control-plane",
