@@ -1,4 +1,4 @@
-"""The rule of tests/conftest.py: a missing part leaves a test out, any other skip fails the run."""
+"""The rules of a run: a missing part leaves a test out, any other skip fails it, a group stays on one worker."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ import pytest
 def test_preview(): raise AssertionError("the engine is not there")
 def test_plain(): pass
 """
+GROUP = """
+import pytest
+@pytest.mark.xdist_group("one")
+@pytest.mark.parametrize("number", range(12))
+def test_it(number, worker_id): print("worker:", worker_id)
+"""
 SKIPPED = {
     "test_call.py": "import pytest\ndef test_it(): pytest.skip('too hard')\n",
     "test_marker.py": "import pytest\n@pytest.mark.skip('too long')\ndef test_it(): pass\n",
@@ -24,13 +30,13 @@ SKIPPED = {
 }
 
 
-def run(folder: Path, files: dict[str, str], workers: int) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, files: dict[str, str], workers: int, *options: str) -> subprocess.CompletedProcess[str]:
     """Runs pytest under the repository's rule, in an environment without Pulumi's engine."""
     (folder / "conftest.py").write_text("from tests.conftest import *\n")
     (folder / "pytest.ini").write_text("[pytest]\n")
     for name, source in files.items():
         (folder / name).write_text(source)
-    command = [sys.executable, "-m", "pytest", "-n", str(workers), "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-n", str(workers), "-p", "no:cacheprovider", *options]
     environment = {"PATH": "/nowhere", "PYTHONPATH": str(ROOT), "HOME": os.environ["HOME"]}
     return subprocess.run(
         command, cwd=folder, env=environment, text=True, capture_output=True, check=False, timeout=120
@@ -52,3 +58,9 @@ def test_any_other_skip_fails_the_run(tmp_path: Path, workers: int) -> None:
     assert "skipped, which fails the run" in result.stdout
     for name, reason in zip(SKIPPED, ("too hard", "too long", "too odd"), strict=True):
         assert any(name in line and reason in line for line in result.stdout.splitlines()), result.stdout
+
+
+def test_a_group_stays_on_one_worker(tmp_path: Path) -> None:
+    result = run(tmp_path, {"test_it.py": GROUP}, 3, "--dist=loadgroup", "-rP")
+    workers = [line for line in result.stdout.splitlines() if line.startswith("worker:")]
+    assert (len(workers), len(set(workers))) == (12, 1), result.stdout + result.stderr
