@@ -1,4 +1,4 @@
-"""The rules of a run: a missing part leaves a test out, any other skip fails it, a group stays on one worker."""
+"""Rules of a run: a missing part leaves a test out, any other skip fails it, a group stays on one worker."""
 
 from __future__ import annotations
 
