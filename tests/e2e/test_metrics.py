@@ -70,9 +70,13 @@ def test_top_and_an_autoscaler_with_nothing_installed(cluster: View, inside: Kub
     assert int(cpu.removesuffix("m")) > 50
     assert int(memory.removesuffix("Mi")) < 4096
     running(inside, "app=busy", 2, METRICS_WITHIN)
-    found = inside.get(f"horizontalpodautoscalers.{autoscaling(inside)}.autoscaling", "busy")
-    conditions = {each["type"]: each for each in found["status"]["conditions"]}
-    assert conditions["ScalingActive"]["status"] == "True", conditions
+
+    def scaling() -> bool:
+        found = inside.get(f"horizontalpodautoscalers.{autoscaling(inside)}.autoscaling", "busy")
+        conditions = {each["type"]: each["status"] for each in found.get("status", {}).get("conditions", [])}
+        return conditions.get("ScalingActive") == "True"
+
+    eventually(scaling)
     # Names on the host are nothing for a tenant.
     said = inside("get", "pods.metrics.k8s.io", "-o", "json") + inside("get", "podmetrics")
     assert cluster.workloads.namespace not in said
