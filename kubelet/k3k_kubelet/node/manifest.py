@@ -187,7 +187,7 @@ def _ours(metadata: Mapping[str, Any]) -> dict[str, list[str]]:
     """Which labels and taints we gave a Node. The annotation is the tenant's to write: it may be anything."""
     try:
         found = json.loads((metadata.get("annotations") or {}).get(OURS, "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     parts = found if isinstance(found, dict) else {}
     lists = {key: parts.get(key) for key in ("labels", "taints")}
@@ -213,12 +213,16 @@ def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any], removable: 
 
 def _amounts(found: Mapping[str, str], wanted: Mapping[str, str]) -> Object:
     """The merge patch of a map of quantities, which API servers write as they like: 1000 pods as 1k."""
-    changed = {
-        key: value
-        for key, value in wanted.items()
-        if key not in found or quantity.parse(found[key]) != quantity.parse(value)
-    }
+    changed = {key: value for key, value in wanted.items() if not _is_amount(found.get(key, ""), value)}
     return changed | dict.fromkeys(key for key in found if key not in wanted)
+
+
+def _is_amount(found: str, wanted: str) -> bool:
+    """Whether a quantity is another one, maybe spelled otherwise. Go reads some that we do not (5e0003)."""
+    try:
+        return found == wanted or quantity.parse(found) == quantity.parse(wanted)
+    except ValueError:
+        return False
 
 
 def _differ(found: list[Object], wanted: list[Object]) -> bool:
@@ -237,7 +241,10 @@ def _is_stale(conditions: list[Object]) -> bool:
     beat = ready.get("lastHeartbeatTime")
     if not beat:
         return True
-    age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(beat)
+    try:
+        age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(beat)
+    except ValueError:  # the year 0, which Go has
+        return True
     return not -STATUS_SECONDS < age.total_seconds() < STATUS_SECONDS
 
 

@@ -97,7 +97,9 @@ def test_what_the_host_takes_away_goes() -> None:
     assert after["spec"]["taints"] == [{"key": "new", "effect": "NoSchedule"}]
 
 
-@pytest.mark.parametrize("forged", ["", "[]", "null", '{"labels": 7}', '{"labels": [7], "taints": {}}', "{"])
+@pytest.mark.parametrize(
+    "forged", ["", "[]", "null", '{"labels": 7}', '{"labels": [7], "taints": {}}', "{", "[" * 100_000]
+)
 def test_a_forged_annotation_does_no_harm(forged: str) -> None:
     node = wanted()
     found = stored(node)
@@ -110,6 +112,15 @@ def test_a_forged_annotation_does_no_harm(forged: str) -> None:
 
 def _forge_capacity(node: Object) -> None:
     node["status"]["capacity"] = {"cpu": "1", "fpga": "9"}
+
+
+def _spell_capacity_oddly(node: Object) -> None:
+    node["status"]["capacity"]["cpu"] = "8e00000"  # which Go reads, and keeps
+
+
+def _go_back_to_the_year_zero(node: Object) -> None:
+    for condition in node["status"]["conditions"]:
+        condition["lastHeartbeatTime"] = "0000-01-01T00:00:00Z"
 
 
 def _forge_address(node: Object) -> None:
@@ -134,7 +145,16 @@ def _forge_version(node: Object) -> None:
 
 @pytest.mark.parametrize(
     "forge",
-    [_forge_capacity, _forge_address, _forge_port, _forge_ready, _drop_conditions, _forge_version],
+    [
+        _forge_capacity,
+        _spell_capacity_oddly,
+        _go_back_to_the_year_zero,
+        _forge_address,
+        _forge_port,
+        _forge_ready,
+        _drop_conditions,
+        _forge_version,
+    ],
 )
 def test_a_forged_status_is_put_right(forge: Callable[[Object], None]) -> None:
     node = wanted()
