@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from k3k_kubelet.translate import names
@@ -20,51 +21,55 @@ def rewriter(pod: Mapping[str, Any], cluster: str, host_namespace: str, host_uid
         pod: the tenant's pod.
         cluster: name of the virtual cluster.
         host_namespace: the namespace of its pods on the host.
-        host_uid: uid of the pod's copy.
+        host_uid: uid of the pod's copy, `""` for none.
 
     Returns:
         The function; what it does not know it leaves alone. The names are worked out on first need: most
         messages have none.
     """
-    pairs: list[tuple[re.Pattern[str], str]] = []
+    known: dict[str, str] = {}
+    namespace, uid = pod["metadata"]["namespace"], pod["metadata"]["uid"]
+
+    def replaced(match: re.Match[str]) -> str:
+        found = match.groupdict()
+        if found["quoted"] in known:
+            return f'"{namespace}"/"{known[found["quoted"]]}"'
+        if found["sandbox"] in known:
+            return f"{known[found['sandbox']]}_{namespace}"
+        if found["namespace"]:
+            return match[0].replace(host_namespace, namespace)
+        return known.get(match[0], match[0])
 
     def rewrite(text: str) -> str:
-        uids = (host_uid, host_uid.replace("-", "_"))
-        if not any(found in text for found in (*uids, host_namespace)) and not _HOST_NAME.search(text):
-            return text
-        if not pairs:
-            pairs.extend(_pairs(pod, cluster, host_namespace, host_uid))
-        for pattern, replacement in pairs:
-            text = pattern.sub(lambda _, fixed=replacement: fixed, text)  # type: ignore[misc]
+        if host_namespace in text or _HOST_NAME.search(text):
+            known.update(known or _names(pod, cluster))
+            text = _places(host_namespace).sub(replaced, text)
+        if host_uid:  # anywhere: control groups are called `pod<uid>`, by systemd with underscores
+            text = text.replace(host_uid, uid).replace(host_uid.replace("-", "_"), uid.replace("-", "_"))
         return text
 
     return rewrite
 
 
-def _pairs(
-    pod: Mapping[str, Any], cluster: str, host_namespace: str, host_uid: str
-) -> list[tuple[re.Pattern[str], str]]:
-    metadata = pod["metadata"]
+@lru_cache(maxsize=16)
+def _places(host_namespace: str) -> re.Pattern[str]:
+    """Where names may stand.
+
+    One expression for any number of names: a pod may refer to a thousand objects. What is left of the
+    namespace stands before objects that are none of the tenant's: its host account.
+    """
+    name, space, end = r"(?<![a-z0-9-])[a-z0-9-]+", re.escape(host_namespace), "(?![a-z0-9-])"
+    return re.compile(
+        rf'"{space}"/"(?P<quoted>{name})"|(?P<sandbox>{name})_{space}{end}'
+        rf'|(?<![a-z0-9-])(?P<namespace>namespace "{space}"|{space}/)|{name}'
+    )
+
+
+def _names(pod: Mapping[str, Any], cluster: str) -> dict[str, str]:
+    """Host name -> virtual name, of the pod and what it uses."""
+    metadata, used = pod["metadata"], references(pod)
     namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
-    used = references(pod)
     known = {names.token_secret_name(cluster, namespace, name, uid): f"{name}-token"}
     for each in sorted({*used.config_maps, *used.secrets, *used.claims, name}):
         known[names.host_name(cluster, namespace, each)] = each
-    literal: dict[str, str] = {}
-    for host, virtual in known.items():
-        literal[f"{host_namespace}/{host}"] = f"{namespace}/{virtual}"
-        literal[f'"{host_namespace}"/"{host}"'] = f'"{namespace}"/"{virtual}"'
-        literal[f"{host}_{host_namespace}"] = f"{virtual}_{namespace}"
-        literal[host] = virtual
-    literal[f'namespace "{host_namespace}"'] = f'namespace "{namespace}"'
-    pairs = [
-        (re.compile(rf"(?<![a-z0-9-]){re.escape(old)}(?![a-z0-9-])"), new) for old, new in literal.items()
-    ]
-    # What is left of the namespace stands before objects that are none of the tenant's: its host account.
-    pairs.append((re.compile(rf"(?<![a-z0-9-]){re.escape(host_namespace)}/"), f"{namespace}/"))
-    if host_uid:  # anywhere: control groups are called `pod<uid>`, by systemd with underscores
-        pairs += [
-            (re.compile(re.escape(host_uid)), uid),
-            (re.compile(re.escape(host_uid.replace("-", "_"))), uid.replace("-", "_")),
-        ]
-    return pairs
+    return known
