@@ -39,6 +39,9 @@ def test_a_pod_finds_the_services_that_were_there_before_it_and_later_ones_follo
         await world.until_host(CONFIG_MAPS, services.LINKS, lambda copy: "LATER_PORT" in copy["data"])
         await world.virtual.delete(SERVICES, world.namespace, "my-db")
         await world.until_host(CONFIG_MAPS, services.LINKS, lambda copy: "MY_DB_PORT" not in copy["data"])
+        for name in ("later", "headless", "outside"):  # then there are none
+            await world.virtual.delete(SERVICES, world.namespace, name)
+        await world.until_host(CONFIG_MAPS, services.LINKS, lambda copy: "LATER_PORT" not in copy["data"])
         await world.virtual.delete(PODS, world.namespace, "user", grace_period=0)
         await world.host_gone(CONFIG_MAPS, services.LINKS)
 

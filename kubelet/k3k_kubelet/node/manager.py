@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
+from weakref import WeakValueDictionary
 
 from k3k_kubelet.api import NODES, PODS, AlreadyExistsError, ApiClient, ApiError, ConflictError, NotFoundError
 from k3k_kubelet.api.client import Object
@@ -69,7 +70,7 @@ class NodeManager:
         self._ports = Ports(config, host)
         self._settled: set[str] = set()
         """Nodes that are there, alive as far as the host says so, and as they should be."""
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._last_used: dict[str, float] = {}
         self._hosts = hosts
         self.queue: WorkQueue[str] = WorkQueue("nodes", self._reconcile)
@@ -185,7 +186,8 @@ class NodeManager:
         if entry is None or not self._is_settled(entry.object()):
             self._settled.discard(name)
         if self._is_needed(name):
-            self._last_used[name] = now
+            if name in self._ports:  # else a tenant's word alone, of which nothing must be kept
+                self._last_used[name] = now
             if self.is_ours_or_absent(name) and (entry is not None or self._is_on_the_host(name)):
                 async with self._lock(name):
                     await self._make(name)

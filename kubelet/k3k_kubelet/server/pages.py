@@ -61,5 +61,6 @@ class Pages:
 
     async def _counted(self, node: str) -> list[PodUsage]:
         usages = await self._usage.of_node(node)
+        self._counters.keep(self._usage.node_names())
         self._counters.add(node, usages, self._usage.uids_of(node))
         return usages

@@ -6,6 +6,7 @@ Both sides are watched by metadata alone; data is read when a version differs fr
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -59,7 +60,8 @@ class ConfigController:
         self._starting: set[Key] = set()
         """Pods whose copy is about to be made."""
         self._service_changes: dict[str, int] = {}
-        """Namespace inside -> how often its Services have changed."""
+        """Namespace inside that has Services -> number of their last change."""
+        self._numbers = itertools.count(1)
         self._locks: WeakValueDictionary[Reference, asyncio.Lock] = WeakValueDictionary()
         stores = shared.stores
         for plural, store in stores.virtual_config.items():
@@ -172,9 +174,14 @@ class ConfigController:
         if _is_root_ca(reference) or reference.name == services.KUBERNETES:
             return "", 0
         if reference.name == services.LINKS:
-            return "", self._service_changes.get(reference.namespace, 0)
+            return "", self._state_of_services(reference.namespace)
         source = self._shared.stores.virtual_config[reference.plural].get(reference.namespace, reference.name)
         return (source.uid, source.version) if source else None
+
+    def _state_of_services(self, namespace: str) -> int:
+        if not self._shared.stores.virtual_services.by_index("namespace", namespace):
+            return _NO_SERVICES
+        return self._service_changes.get(namespace, 0)
 
     async def _manifest(self, reference: Reference) -> Object | None:
         shared, namespace = self._shared, reference.namespace
@@ -268,10 +275,13 @@ class ConfigController:
         if old is not None and new is not None and old.object()["spec"] == new.object()["spec"]:
             return
         namespace = change.entry.namespace
-        self._service_changes[namespace] = self._service_changes.get(namespace, 0) + 1
+        self._service_changes[namespace] = next(self._numbers)
+        if self._state_of_services(namespace) == _NO_SERVICES:
+            del self._service_changes[namespace]
         self.queue.add_after(Reference(CONFIG_MAPS.plural, namespace, services.LINKS), SERVICES_SECONDS)
 
 
+_NO_SERVICES = -1
 _USES = 1
 """Position of the index `uses` of virtual pods."""
 

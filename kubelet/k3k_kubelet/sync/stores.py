@@ -126,10 +126,6 @@ class Stores:
         """Returns when every store has had its first full list."""
         await asyncio.gather(*(informer.synced.wait() for informer in self.informers))
 
-    def are_synced(self) -> bool:
-        """Whether every store has had its first full list."""
-        return all(informer.synced.is_set() for informer in self.informers)
-
     def owner(self, entry: Entry) -> Key | None:
         """Namespace and name of the virtual object that a host object stands for; None if it is not ours.
 

@@ -7,6 +7,7 @@ import datetime
 import logging
 import random
 import time
+from weakref import WeakValueDictionary
 
 from k3k_kubelet.api import SECRETS, SERVICE_ACCOUNTS, AlreadyExistsError, NotFoundError
 from k3k_kubelet.api.client import Object
@@ -59,7 +60,7 @@ class TokenController:
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
-        self._locks: dict[Key, asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
         self.queue: WorkQueue[Key] = WorkQueue(
             "tokens", self.reconcile, concurrency=CONCURRENCY, expected=EXPECTED
         )
@@ -120,7 +121,6 @@ class TokenController:
         pod = entry.object() if entry else None
         await self._remove_others(key, pod)
         if pod is None or is_terminal(pod):
-            self._locks.pop(key, None)
             return None
         copy = self._shared.host_pod(*key)
         if copy is None or not translate_pod.token_projections(pod):

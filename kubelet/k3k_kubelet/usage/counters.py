@@ -51,6 +51,13 @@ class CpuCounters:
         self._containers = {k: v for k, v in self._containers.items() if k[0] != node or k[1] in alive}
         self._pods = {k: v for k, v in self._pods.items() if k[0] != node or k[1] in alive}
 
+    def keep(self, nodes: Set[str]) -> None:
+        """Forgets all Nodes but these: hosts that grow and shrink have others every day."""
+        if self._nodes.keys() - nodes:
+            self._containers = {k: v for k, v in self._containers.items() if k[0] in nodes}
+            self._pods = {k: v for k, v in self._pods.items() if k[0] in nodes}
+            self._nodes = {k: v for k, v in self._nodes.items() if k in nodes}
+
     def container(self, node: str, pod: Object, name: str) -> float:
         """CPU seconds of a container's present run."""
         counter = self._containers.get((node, pod["metadata"]["uid"], name))

@@ -97,6 +97,10 @@ class Usage:
         found = (entry.object() for entry in self._nodes)
         return [node for node in found if identity.CLUSTER in (node["metadata"].get("labels") or {})]
 
+    def node_names(self) -> set[str]:
+        """Names of all virtual Nodes."""
+        return {entry.name for entry in self._nodes}
+
     async def _joined(self, entries: Iterable[Entry]) -> list[PodUsage]:
         reading = await self._source.read()
         found: list[PodUsage] = []

@@ -65,6 +65,18 @@ def test_pods_that_are_gone_are_forgotten_and_their_node_remembers_what_they_use
     assert counters.node(NODE) == pytest.approx(15)
 
 
+def test_nodes_that_are_gone_are_forgotten() -> None:
+    counters, pod = CpuCounters(), virtual_pod("web")
+    for node in (NODE, "node-b"):
+        counters.add(node, [usage(pod, "1", 0)], {"uid-web"})
+    counters.keep({NODE})
+    found = [
+        (counters.container(node, pod, "main") > 0, counters.pod(node, pod) > 0, counters.node(node) > 0)
+        for node in (NODE, "node-b")
+    ]
+    assert found == [(True, True, True), (False, False, False)]
+
+
 @pytest.mark.parametrize(
     ("text", "value"), [("15s", 15), ("10.5s", 10.5), ("1m0.25s", 60.25), ("1h1m", 3660), ("500ms", 0.5)]
 )
