@@ -18,6 +18,8 @@ from k3k_kubelet.server.messages import Exchange, HttpError, Request
 
 _NAME = "extension"
 _TABLE = re.compile(r"application/json\s*;(?=[^,]*\bas=Table\b)(?=[^,]*\bv=v1\b)")
+_ACCEPT = 1024
+"""Characters of the Accept header that are read; kubectl sends 120. Searching takes their number squared."""
 _VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -78,7 +80,7 @@ class ExtensionServer(Listener):
         if parameters.get("watch", "false") not in ("false", "0"):
             raise HttpError(405, f"{query.resource}.{documents.GROUP} cannot be watched")
         answer = await self._api.answer(query)
-        if _TABLE.search(request.header(b"accept")):
+        if _TABLE.search(request.header(b"accept")[:_ACCEPT]):
             return table(query.resource, answer, parameters.get("includeObject", ""))
         return answer
 
