@@ -26,8 +26,7 @@ def roles(spec: VirtualClusterSpec) -> list[Manifest]:
     name = spec.names.kubelet
     workloads: list[dict[str, Any]] = [
         _rule(["pods"], [*_KEPT, "patch"]),
-        _rule(["configmaps"], [*_KEPT, "update"]),
-        _rule(["secrets"], [*_KEPT, "update", "patch"]),
+        _rule(["configmaps", "secrets"], [*_KEPT, "update"]),
         _rule(["pods/status"], ["patch"]),
         _rule(["pods/ephemeralcontainers", "pods/resize"], ["patch"]),
         _rule(["pods/log"], ["get"]),
@@ -35,7 +34,7 @@ def roles(spec: VirtualClusterSpec) -> list[Manifest]:
         _rule(["pods/exec", "pods/attach", "pods/portforward"], ["get", "create"]),
         _rule(["events"], ["list", "watch"]),
         _rule(["resourcequotas"], ["list", "watch"]),
-        _rule(["pods"], ["get", "list"], group="metrics.k8s.io"),
+        _rule(["pods"], ["list"], group="metrics.k8s.io"),
     ]
     leases = "coordination.k8s.io"
     own = [
@@ -53,7 +52,7 @@ def roles(spec: VirtualClusterSpec) -> list[Manifest]:
 
 def _node_reader(spec: VirtualClusterSpec) -> list[Manifest]:
     """The one right beyond the cluster's own namespaces: to read Nodes, asked for by `mirror_host_nodes`."""
-    rules = [_rule(["nodes"], ["get", "list", "watch"])]
+    rules = [_rule(["nodes"], ["list", "watch"])]
     return _granted(spec, "Cluster", spec.names.node_reader, None, rules)
 
 

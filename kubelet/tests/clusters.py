@@ -39,11 +39,11 @@ _RULES_NAMESPACE = [
     {
         "apiGroups": [""],
         "resources": ["configmaps", "secrets"],
-        "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"],
+        "verbs": ["get", "list", "watch", "create", "update", "delete"],
     },
     {"apiGroups": [""], "resources": ["events"], "verbs": ["list", "watch"]},
     {"apiGroups": [""], "resources": ["resourcequotas"], "verbs": ["list", "watch"]},
-    {"apiGroups": ["metrics.k8s.io"], "resources": ["pods"], "verbs": ["get", "list"]},
+    {"apiGroups": ["metrics.k8s.io"], "resources": ["pods"], "verbs": ["list"]},
 ]
 _RULES_CONTROL_PLANE = [
     {
@@ -81,7 +81,7 @@ def _host_objects(*, mirror_host_nodes: bool) -> list[dict[str, Any]]:
         ]
     if mirror_host_nodes:
         name = f"k3k-pulumi:{CONTROL_PLANE}:{CLUSTER}"
-        rule = {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch"]}
+        rule = {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch"]}
         reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
         objects += [
             _object("ClusterRole", name, rules=[rule]),

@@ -30,7 +30,7 @@ def test_mirroring_is_one_right_to_read_nodes(tmp_path: Path) -> None:
     added = {(each["kind"], each["metadata"]["name"]) for each in objects} - before
     assert added == {("ClusterRole", name), ("ClusterRoleBinding", name)}
     assert find(objects, "ClusterRole", name)["rules"] == [
-        {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch"]}
+        {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch"]}
     ]
     binding = find(objects, "ClusterRoleBinding", name)
     assert binding["roleRef"]["name"] == name
