@@ -18,7 +18,7 @@ from k3k_kubelet.events import timestamp
 from benchmarks.burst import create_all
 from benchmarks.core import Object, Timeline, make_namespace
 from benchmarks.process import Process
-from kubelet.tests.clusters import NAMESPACE, Clusters
+from kubelet.tests.clusters import NAMESPACE, Clusters, started
 
 NODES = 20
 SETTLE_SECONDS = 65.0
@@ -37,14 +37,8 @@ def memory(counts: tuple[int, ...], on_pods: Callable[[int], object]) -> dict[in
         counts: Numbers of pods.
         on_pods: Told of each number when it is reached.
     """
-    with tempfile.TemporaryDirectory(prefix="k3k-pulumi-bench-") as folder:
-        clusters = Clusters(Path(folder))
-        try:
-            clusters.start()
-            clusters.start_kubelet()
-            return asyncio.run(_memory(clusters, counts, on_pods))
-        finally:
-            clusters.stop()
+    with tempfile.TemporaryDirectory(prefix="k3k-pulumi-bench-") as folder, started(Path(folder)) as clusters:
+        return asyncio.run(_memory(clusters, counts, on_pods))
 
 
 async def _memory(

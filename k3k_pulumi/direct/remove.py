@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import NamedTuple
 
 from k3k_pulumi.direct.host import DirectError, ForbiddenError, Host, Object, Ref
@@ -124,10 +123,12 @@ def remove_node_reader(host: Host, names: Names) -> None:
     """
     for kind in ("ClusterRoleBinding", "ClusterRole"):
         ref = Ref("rbac.authorization.k8s.io/v1", kind, "", names.node_reader)
-        with suppress(ForbiddenError):
+        try:
             found = host.get(ref)
-            if found is not None and is_ours(found, names.cluster):
-                host.delete(ref)
+        except ForbiddenError:
+            continue
+        if found is not None and is_ours(found, names.cluster):
+            host.delete(ref)
 
 
 def _check_alone(host: Host, name: str, namespace: str) -> None:

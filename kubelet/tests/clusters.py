@@ -6,6 +6,7 @@ The host has no nodes: the tests are its scheduler and kubelets. What nodes do w
 from __future__ import annotations
 
 import base64
+import contextlib
 import itertools
 import json
 import os
@@ -13,7 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,18 @@ class Clusters:
             "mirrorHostNodes": self.mirror_host_nodes,
         }
         (self.directory / "config.json").write_text(json.dumps(config))
+
+
+@contextlib.contextmanager
+def started(directory: Path, **options: Any) -> Iterator[Clusters]:
+    """The two clusters and the kubelet for as long as the block runs; arguments are those of Clusters."""
+    both = Clusters(directory, **options)
+    try:
+        both.start()
+        both.start_kubelet()
+        yield both
+    finally:
+        both.stop()
 
 
 def _json_list(items: list[dict[str, Any]]) -> str:

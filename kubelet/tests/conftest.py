@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from kubelet.tests.clusters import Clusters
+from kubelet.tests.clusters import Clusters, started
 from kubelet.tests.controlplane import ControlPlane
 
 
@@ -35,10 +35,5 @@ def own_control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cont
 @pytest.fixture(scope="session")
 def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clusters]:
     """A host, a virtual cluster and the kubelet of this process; who stops the kubelet starts it again."""
-    both = Clusters(tmp_path_factory.mktemp("clusters"))
-    try:
-        both.start()
-        both.start_kubelet()
+    with started(tmp_path_factory.mktemp("clusters")) as both:
         yield both
-    finally:
-        both.stop()

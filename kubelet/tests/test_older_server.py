@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from k3k_kubelet.api import EVENTS, PODS
 
-from kubelet.tests.clusters import Clusters
+from kubelet.tests.clusters import Clusters, started
 from kubelet.tests.waiting import eventually
 from kubelet.tests.world import World, in_world
 
@@ -22,13 +22,8 @@ def forgetful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clusters]:
     And that knows image volumes, which the host's does not without the feature gate.
     """
     flags = ["--feature-gates=PodObservedGenerationTracking=false,ImageVolume=true"]
-    both = Clusters(tmp_path_factory.mktemp("forgetful"), virtual_flags=flags)
-    try:
-        both.start()
-        both.start_kubelet()
+    with started(tmp_path_factory.mktemp("forgetful"), virtual_flags=flags) as both:
         yield both
-    finally:
-        both.stop()
 
 
 def status_patches(clusters: Clusters) -> int:

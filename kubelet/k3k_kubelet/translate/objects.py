@@ -113,7 +113,6 @@ class HostPod:
         secrets: Secrets that it uses, those for pulling images included.
         claims: PersistentVolumeClaims that it uses.
         tokens: tokens for the Secret `names.token_secret_name`; that Secret is made only if there are any.
-        root_ca: whether `kube-root-ca.crt` is among the ConfigMaps.
         dropped: what the copy leaves out that the tenant should know of.
     """
 
@@ -122,7 +121,6 @@ class HostPod:
     secrets: frozenset[ObjectRef]
     claims: frozenset[ObjectRef]
     tokens: tuple[TokenProjection, ...]
-    root_ca: bool
     dropped: tuple[Dropped, ...]
 
 

@@ -12,8 +12,6 @@ from k3k_kubelet.translate.table import POD_SPEC
 
 __all__ = ["references", "to_host", "token_projections"]
 
-_ROOT_CA = "kube-root-ca.crt"
-
 
 def to_host(pod: Mapping[str, Any], cluster: Cluster, policy: Policy) -> HostPod:
     """The host's copy of a pod.
@@ -49,7 +47,6 @@ def to_host(pod: Mapping[str, Any], cluster: Cluster, policy: Policy) -> HostPod
         context.references(context.secrets),
         context.references(context.claims),
         tuple(context.tokens.values()),
-        _ROOT_CA in context.config_maps,
         tuple(context.dropped),
     )
 

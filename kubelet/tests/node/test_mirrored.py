@@ -15,7 +15,7 @@ from k3k_kubelet.events import timestamp
 from k3k_kubelet.node import facts, manifest
 from k3k_kubelet.translate import identity
 
-from kubelet.tests.clusters import NAMESPACE, Clusters
+from kubelet.tests.clusters import NAMESPACE, Clusters, started
 from kubelet.tests.node.test_tenant import DAEMON_SETS, absent, until_node
 from kubelet.tests.waiting import eventually, never
 from kubelet.tests.world import World, condition, in_world, running_status
@@ -27,13 +27,8 @@ ZONE = "topology.kubernetes.io/zone"
 @pytest.fixture(scope="module")
 def mirrored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clusters]:
     """A host whose Nodes the kubelet may read."""
-    both = Clusters(tmp_path_factory.mktemp("mirrored"), mirror_host_nodes=True)
-    try:
-        both.start()
-        both.start_kubelet()
+    with started(tmp_path_factory.mktemp("mirrored"), mirror_host_nodes=True) as both:
         yield both
-    finally:
-        both.stop()
 
 
 def ready(status: str) -> Object:

@@ -195,7 +195,6 @@ def test_a_pod_of_a_deployment() -> None:
     assert made.secrets == frozenset()
     assert made.claims == frozenset()
     assert made.tokens == (TokenProjection("token-0", "", 3607),)
-    assert made.root_ca is True
     assert made.dropped == ()
 
 
