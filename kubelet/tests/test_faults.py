@@ -250,6 +250,27 @@ def test_pods_that_hang_delay_no_other(replica: Replica, clusters: Clusters) -> 
     in_world(clusters, test)
 
 
+def test_a_binding_that_hangs_delays_no_other_of_its_node(replica: Replica, clusters: Clusters) -> None:
+    """As with a webhook that the tenant has put before bindings."""
+
+    async def test(world: World) -> None:
+        def applies(request: web.Request, _: bytes) -> bool:
+            return request.path.endswith("/pods/slow/binding")
+
+        with replica.virtual.broken(proxy.slow(15.0), applies=applies) as fault:
+            await world.pod("slow")
+            binding = asyncio.create_task(world.schedule("slow", "node-a"))
+            await eventually(lambda: fault.hits >= 1)
+            began = time.monotonic()
+            await world.pod("fast")
+            await world.running("fast", "node-a")
+            assert time.monotonic() - began < 10.0
+            assert not binding.done()
+            await binding
+
+    in_world(clusters, test)
+
+
 def test_the_patrol_finds_what_a_silent_watch_hides(replica: Replica, clusters: Clusters) -> None:
     async def test(world: World) -> None:
         for name in ("changed", "deleted"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from weakref import WeakValueDictionary
@@ -72,6 +73,8 @@ class NodeManager:
         """Nodes that are there, alive as far as the host says so, and as they should be."""
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._last_used: dict[str, float] = {}
+        self._users: Counter[str] = Counter()
+        """How many are within `in_use`."""
         self._hosts = hosts
         self.queue: WorkQueue[str] = WorkQueue("nodes", self._reconcile)
         pods.subscribe(self._pod_changed)
@@ -121,13 +124,20 @@ class NodeManager:
     async def in_use(self, name: str) -> AsyncIterator[None]:
         """Makes the Node if need be, and keeps it from being removed meanwhile.
 
+        The lock is not held for that: a binding that hangs is to delay no other one.
+
         Raises:
             NodeTakenError: A Node of that name is there that is none of ours.
             ApiError: One of the API servers refused.
         """
         async with self._lock(name):
             await self._make(name)
+            self._users[name] += 1
+        try:
             yield
+        finally:
+            self._users[name] -= 1
+            self._users += Counter()  # drops what is zero
 
     async def _make(self, name: str) -> None:
         """Brings a Node to what it should be, call it with its lock."""
@@ -229,7 +239,7 @@ class NodeManager:
             idle = asyncio.get_running_loop().time() - self._last_used.get(name, 0.0)
             listed = await self._virtual.list_all(PODS, query={"fieldSelector": f"spec.nodeName={name}"})
             unused = self._config.unused_node_seconds
-            if idle < unused or any(self._keeps(pod, name) for pod in listed):
+            if idle < unused or self._users[name] or any(self._keeps(pod, name) for pod in listed):
                 self.queue.add_after(name, unused)
                 return
             entry = self._nodes.get("", name)
