@@ -22,6 +22,8 @@ from k3k_kubelet.node.serving import is_ours
 
 log = logging.getLogger(__name__)
 
+_SERVICE = ""
+"""In the queue, where names of Nodes are: the kubelet's Service."""
 WRITES = 4
 """How often a Node is read again because somebody else wrote it at the same time, before the queue waits."""
 
@@ -96,7 +98,8 @@ class NodeManager:
             self.queue.add(name)
 
     def add_all(self) -> None:
-        """Looks at all Nodes, and at all that pods name."""
+        """Looks at all Nodes, at all that pods name, and at the Service that leads to them."""
+        self.queue.add(_SERVICE)
         for name in self._pods.values("node") | self._ports.names() | self._hosts.mirrored():
             self.queue.add(name)
 
@@ -191,6 +194,9 @@ class NodeManager:
 
     async def _reconcile(self, name: str) -> float | None:
         """Removes a Node that nothing has needed for a while; makes, mends or keeps one that is needed."""
+        if name == _SERVICE:
+            await self._ports.publish()
+            return None
         now = asyncio.get_running_loop().time()
         entry = self._nodes.get("", name)
         if entry is None or not self._is_settled(entry.object()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from k3k_kubelet import quantity
@@ -163,7 +163,7 @@ def address_of(node_object: Mapping[str, Any]) -> str | None:
     return next((each["address"] for each in addresses if each["type"] == "InternalIP"), None)
 
 
-def service_ports(ports: set[int], config: Config) -> list[Object]:
+def service_ports(ports: Set[int], config: Config) -> list[Object]:
     """Ports of the kubelet's Service: the extension server's, the first Node's, those of further Nodes.
 
     Args:

@@ -22,6 +22,8 @@ class Ports:
         self._config = config
         self._host = host
         self._ports: dict[str, int] = {}
+        self._published: frozenset[int] = frozenset()
+        """What the Service had when we last looked."""
         self._lock = asyncio.Lock()
 
     def names(self) -> set[str]:
@@ -51,23 +53,31 @@ class Ports:
         """
         if name not in self._ports:
             self._ports[name] = self._free()
-        await self._publish()
-        return self._ports[name]
+        port = self._ports[name]
+        if port not in self._published:  # a tenant who spoils a Node again and again costs the host nothing
+            await self.publish()
+        return port
 
     async def take_back(self, name: str) -> None:
         """The Node has gone."""
         self._ports.pop(name, None)
-        await self._publish()
+        await self.publish()
 
-    async def _publish(self) -> None:
-        """Gives the Service a port for each Node, in one patch at a time."""
+    async def publish(self) -> None:
+        """Gives the Service a port for each Node, in one patch at a time, whatever it has by now.
+
+        Raises:
+            ApiError: The host refused.
+        """
         async with self._lock:
             namespace, name = self._config.control_plane_namespace, self._config.service
             service = await self._host.get(SERVICES, namespace, name)
-            ports = manifest.service_ports(set(self._ports.values()), self._config)
+            wanted = frozenset(self._ports.values())
+            ports = manifest.service_ports(wanted, self._config)
             present = [(port["port"], port.get("targetPort")) for port in service["spec"].get("ports") or ()]
             if present != [(port["port"], port["targetPort"]) for port in ports]:
                 await self._host.patch(SERVICES, namespace, name, {"spec": {"ports": ports}})
+            self._published = wanted
 
     def _free(self) -> int:
         used = set(self._ports.values())

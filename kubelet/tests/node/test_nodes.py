@@ -253,6 +253,24 @@ def test_many_at_once_get_different_ports_and_a_restart_keeps_them(control_plane
     with_nodes(control_plane, test)
 
 
+def test_ports_that_somebody_took_from_the_service_come_back(control_plane: ControlPlane) -> None:
+    async def test(nodes: Nodes) -> None:
+        async with nodes.running() as made:
+            await asyncio.gather(made.ensure("first"), made.ensure("second"))
+            spec = {"spec": {"ports": [{"name": "node-0", "port": 10250}]}}
+            await nodes.client.patch(SERVICES, nodes.namespace, "kubelet", spec)
+            made.add_all()
+
+            async def back() -> bool:
+                service = await nodes.client.get(SERVICES, nodes.namespace, "kubelet")
+                return len(service["spec"]["ports"]) == 3
+
+            await eventually(back)
+            assert await nodes.ports() == [10250, 10251]
+
+    with_nodes(control_plane, test)
+
+
 def test_a_node_goes_when_no_pod_names_it_any_more(control_plane: ControlPlane) -> None:
     owner = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "u", "controller": True}
 

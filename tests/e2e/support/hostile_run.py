@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,8 +116,8 @@ class HostileRun:
             self._wait_for_accounts()
             list(pool.map(self._create, self.outcomes.values()))
             self._started = time.monotonic()
-            while not self._look() and time.monotonic() < self._started + SETTLE_TIMEOUT:
-                time.sleep(1.0)
+            with suppress(AssertionError):  # each case says by itself what has not come
+                eventually(self._look, SETTLE_TIMEOUT, interval=1.0)
             list(pool.map(self._read_log, self.outcomes.values()))
         objects = [each for kind in (*CONFIG, "pods") for each in self.host.items(self._workload(kind))]
         return Results(self.view.name, self.known, self.outcomes, objects)
