@@ -71,8 +71,10 @@ def test_apply_twice_and_delete(host: Host, where: str, tmp_path: Path) -> None:
 
 
 LIFE = """
-import sys
+import signal, sys
 from k3k_pulumi.direct import ephemeral_cluster
+# A run that a shell has put into the background ignores Ctrl-C, and its children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 namespace, kubeconfig = sys.argv[1:]
 with ephemeral_cluster(
     name="it", namespace=namespace, kubeconfig=kubeconfig, distribution="kubernetes"
