@@ -93,24 +93,31 @@ def main() -> int:
     except DevclusterError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    text = "\n".join(table.markdown() for table in tables)
-    print(text)
     if not options.figures:
-        write(text, progress.elapsed)
+        write("\n".join(table.markdown() for table in tables), progress.elapsed)
     return 0
+
+
+class Tables(list[Table]):
+    """Tables that are printed as they come: what fails later does not take them along."""
+
+    def append(self, table: Table) -> None:
+        """One more."""
+        print(table.markdown(), flush=True)
+        super().append(table)
 
 
 def measure(progress: Progress, options: argparse.Namespace) -> list[Table]:
     """The tables of the figures that were asked for."""
     wanted = options.figures or FIGURES
-    tables: list[Table] = []
+    tables = Tables()
     sizes: dict[int, float] = {}
     if set(wanted) - {"memory"} or options.kubeconfig:
         with _host(options.kubeconfig) as host:
             if "clusters" in wanted:
                 tables.append(clusters.table(clusters.measure_all(progress, host, options.rounds)))
             if set(wanted) & set(ON_HOST):
-                tables += on_host(progress, host, wanted, options, sizes)
+                on_host(progress, host, wanted, options, tables, sizes)
     if "memory" in wanted:
         with progress.step("2,000 pods on a simulated host") as step:
             simulation = simulated.memory(memory.COUNTS, lambda count: step.note(f"{count} pods"))
@@ -123,8 +130,9 @@ def on_host(
     host: Path,
     wanted: Sequence[str],
     options: argparse.Namespace,
+    tables: Tables,
     sizes: dict[int, float],
-) -> list[Table]:
+) -> None:
     """What one virtual cluster is enough for. `sizes`: gets its kubelet's memory by number of pods."""
     with direct.ephemeral_cluster(
         name="bench",
@@ -134,7 +142,7 @@ def on_host(
         distribution="kubernetes",
         version=config.KUBERNETES,
     ) as cluster:
-        return asyncio.run(_on_host(progress, host, cluster, wanted, options, sizes))
+        asyncio.run(_on_host(progress, host, cluster, wanted, options, tables, sizes))
 
 
 async def _on_host(
@@ -143,9 +151,9 @@ async def _on_host(
     cluster: direct.Cluster,
     wanted: Sequence[str],
     options: argparse.Namespace,
+    tables: Tables,
     sizes: dict[int, float],
-) -> list[Table]:
-    tables = []
+) -> None:
     async with _sides(host, cluster) as sides:
         with progress.step(f"Memory without pods, {IDLE_SECONDS} s idle"):
             await asyncio.sleep(IDLE_SECONDS)
@@ -166,7 +174,8 @@ async def _on_host(
                 await asyncio.sleep(simulated.SETTLE_SECONDS)
                 sizes[options.burst] = sides.kubelet.resident
             tables.append(burst.table(bare, inside, options.burst))
-    return tables
+            with progress.step("Removal of the pods inside"):  # more than the cluster's own removal waits for
+                await burst.clear(sides.inside, options.burst)
 
 
 async def _throughput(sides: Sides) -> throughput.Rates:
