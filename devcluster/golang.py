@@ -115,7 +115,7 @@ def _skewed(version: str) -> Module:
     return Module(f"skew-{minor}", HERE / "skew" / minor, (".",), _kubernetes_version(version), links)
 
 
-SKEWED = {version: _skewed(version) for version in ("v1.33.13",)}
+SKEWED = {version: _skewed(version) for version in ("v1.33.13", "v1.36.3")}
 """Control planes of other minors than the nodes' own, by version: for virtual clusters older or newer."""
 
 

@@ -90,7 +90,7 @@ class EventRecorder:
             try:
                 await self._write(event, count)
             except ApiError as error:
-                if error.code == 0 or error.code >= 500:
+                if error.is_outage:
                     await asyncio.sleep(RETRY_SECONDS)
                     continue
                 fields = {"pod": event["involvedObject"]["name"], "error": str(error)}

@@ -312,4 +312,4 @@ def _session(connections: int) -> aiohttp.ClientSession:
 def _repeatable(method: str, error: ApiError) -> bool:
     if isinstance(error, UnauthorizedError) or error.code in _REJECTED:
         return True
-    return method == "GET" and (error.code == 0 or error.code >= 500)
+    return method == "GET" and error.is_outage

@@ -36,6 +36,11 @@ class ApiError(Exception):
         self.details = dict(details or {})
         self.retry_after = retry_after
 
+    @property
+    def is_outage(self) -> bool:
+        """Whether it failed for reasons that have nothing to do with the request; what it did is unknown."""
+        return self.code == 0 or self.code >= 500
+
     def __str__(self) -> str:
         head = f"{self.code} {self.reason}".strip()
         return f"{head}: {self.message}"

@@ -172,7 +172,7 @@ class WorkQueue(Generic[K]):
     def _failed(self, key: K, error: Exception) -> None:
         self._retries.inc()
         count = self._failures[key] = self._failures.get(key, 0) + 1
-        outage = isinstance(error, ApiError) and (error.code == 0 or error.code >= 500)
+        outage = isinstance(error, ApiError) and error.is_outage
         longest = OUTAGE_BACKOFF if outage else LAST_BACKOFF
         pause = min(self._first_backoff * 2 ** min(count - 1, 20), longest)
         pause *= random.uniform(0.75, 1.25)  # noqa: S311 - jitter

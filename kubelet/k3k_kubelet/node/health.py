@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from k3k_kubelet.cache import Change, Entry, Store
+from k3k_kubelet.translate import is_terminal
 
 Object = dict[str, Any]
 
 INDEX = "health"
 """Index of host pods that `signs` fills."""
 
-_TERMINAL = frozenset({"Succeeded", "Failed"})
 _MARKED, _READY = "marked", "ready"
 _BY_KUBELET = ("containerStatuses", "initContainerStatuses", "startTime")
 """Parts of a pod's status that nobody but its node's kubelet writes."""
@@ -31,7 +31,7 @@ def signs(pod: Object) -> Iterable[str]:
     it is well.
     """
     node, status = pod["spec"].get("nodeName"), pod.get("status") or {}
-    if not node or status.get("phase") in _TERMINAL:
+    if not node or is_terminal(pod):
         return
     yield f"{node}/"
     found = {each["type"]: each for each in status.get("conditions") or ()}

@@ -19,6 +19,7 @@ from k3k_kubelet.node.heartbeat import Heartbeats
 from k3k_kubelet.node.hosts import HostNodes
 from k3k_kubelet.node.ports import Ports
 from k3k_kubelet.node.serving import is_ours
+from k3k_kubelet.translate import is_terminal
 
 log = logging.getLogger(__name__)
 
@@ -232,8 +233,7 @@ class NodeManager:
         """
         if of_daemon_set(pod):
             return False
-        ended = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
-        return not (ended and self._hosts.is_gone(name))
+        return not (is_terminal(pod) and self._hosts.is_gone(name))
 
     def _is_on_the_host(self, name: str) -> bool:
         """Whether the host has said that it has the node: what a tenant writes into nodeName makes none."""

@@ -10,6 +10,7 @@ import itertools
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from weakref import WeakValueDictionary
 
 from k3k_kubelet.api import (
@@ -24,7 +25,7 @@ from k3k_kubelet.api import (
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.cache import Change, Entry, WorkQueue
 from k3k_kubelet.cache.store import Key
-from k3k_kubelet.sync.shared import EXPECTED, NameTakenError, Shared, is_outage
+from k3k_kubelet.sync.shared import EXPECTED, NameTakenError, Shared
 from k3k_kubelet.sync.stores import Reference
 from k3k_kubelet.translate import config, identity, services
 
@@ -104,7 +105,7 @@ class ConfigController:
             await self.ensure(wanted)
             yield
         except EXPECTED as error:
-            if not is_outage(error):
+            if not (isinstance(error, ApiError) and error.is_outage):
                 for reference in wanted:
                     self.queue.add(reference)
             raise
@@ -143,8 +144,10 @@ class ConfigController:
         """`reconcile`, and a word to the pods that go on with old data when it fails."""
         try:
             await self.reconcile(reference)
+        except (NotFoundError, ConflictError):
+            raise
         except (ApiError, NameTakenError) as error:
-            if not is_outage(error) and not isinstance(error, (NotFoundError, ConflictError)):
+            if not (isinstance(error, ApiError) and error.is_outage):
                 self._tell(reference, error)
             raise
 
@@ -265,8 +268,9 @@ class ConfigController:
         """
         if change.old is None:
             return
-        before = set(change.old.values[_USES])
-        now = set(change.new.values[_USES]) if change.new else set()
+        used = partial(self._shared.stores.virtual_pods.values_of, "uses")
+        before = set(used(change.old))
+        now = set(used(change.new)) if change.new else set()
         for text in before ^ now:
             self.queue.add(Reference.parse(text))
 
@@ -282,8 +286,6 @@ class ConfigController:
 
 
 _NO_SERVICES = -1
-_USES = 1
-"""Position of the index `uses` of virtual pods."""
 
 
 def _is_root_ca(reference: Reference) -> bool:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 
-from k3k_kubelet.api import CONFIG_MAPS, PODS, SECRETS, AlreadyExistsError, ApiError
+from k3k_kubelet.api import PODS, AlreadyExistsError, ApiError
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.sync.config import ConfigController
-from k3k_kubelet.sync.shared import NameTakenError, Shared, is_outage
+from k3k_kubelet.sync.shared import NameTakenError, Shared
 from k3k_kubelet.sync.status import StatusWriter
-from k3k_kubelet.sync.stores import Reference
+from k3k_kubelet.sync.stores import used_by
 from k3k_kubelet.sync.tokens import TokenController
 from k3k_kubelet.translate import Dropped, HostPod, Refused, identity, unknown
 from k3k_kubelet.translate import pod as translate_pod
@@ -76,13 +76,11 @@ class Creation:
         Returns:
             What the host's copy lacks.
         """
-        references = [Reference(CONFIG_MAPS.plural, ref.namespace, ref.name) for ref in wanted.config_maps]
-        references += [Reference(SECRETS.plural, ref.namespace, ref.name) for ref in wanted.secrets]
         self._shared.check_anchor()
         if (pod.get("status") or {}).get("reason") == FAILED:
             await self._ask(wanted)
         key = (pod["metadata"]["namespace"], pod["metadata"]["name"])
-        async with self._configs.using(key, references):
+        async with self._configs.using(key, used_by(wanted)):
             await self._tokens.ensure(pod)
             return await self._post(wanted)
 
@@ -114,7 +112,7 @@ class Creation:
         return left_out
 
     async def _failed(self, pod: Object, error: ApiError | NameTakenError) -> None:
-        if is_outage(error):
+        if isinstance(error, ApiError) and error.is_outage:
             return  # not about this pod
         message = self._shared.said_inside(pod, error)
         self._shared.events.emit(pod, "Warning", FAILED, message)

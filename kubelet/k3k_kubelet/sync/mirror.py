@@ -101,7 +101,7 @@ class EventMirror:
         try:
             await self._write(told)
         except ApiError as error:
-            if error.code == 0 or error.code >= 500:
+            if error.is_outage:
                 raise  # later
             fields = {"event": event["metadata"]["name"], "error": str(error)}
             log.info("event not mirrored", extra=fields)

@@ -18,10 +18,10 @@ from k3k_kubelet.sync.config import ConfigController
 from k3k_kubelet.sync.creation import Creation
 from k3k_kubelet.sync.shared import EXPECTED, Shared
 from k3k_kubelet.sync.status import StatusWriter, lost
-from k3k_kubelet.sync.stores import is_terminal, node_of, wants_copy
+from k3k_kubelet.sync.stores import node_of, wants_copy
 from k3k_kubelet.sync.tokens import TokenController
 from k3k_kubelet.sync.updates import Updates
-from k3k_kubelet.translate import identity
+from k3k_kubelet.translate import identity, is_terminal
 from k3k_kubelet.translate import status as translate_status
 from k3k_kubelet.translate.status import Outcome
 

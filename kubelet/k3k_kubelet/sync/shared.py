@@ -32,11 +32,6 @@ class AnchorGoneError(Exception):
     """The owner of all we make is gone: the cluster is being removed, and what is new would go at once."""
 
 
-def is_outage(error: Exception) -> bool:
-    """Whether a request failed for reasons that have nothing to do with it; what it did is unknown then."""
-    return isinstance(error, ApiError) and (error.code == 0 or error.code >= 500)
-
-
 EXPECTED = (ApiError, NameTakenError, AnchorGoneError)
 """Failures that the world is to blame for, not the kubelet."""
 

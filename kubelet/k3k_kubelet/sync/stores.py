@@ -24,14 +24,12 @@ from k3k_kubelet.config import Config
 from k3k_kubelet.node import health
 from k3k_kubelet.node.hosts import reduce_host_node, reduce_quota, reduce_virtual_node
 from k3k_kubelet.node.serving import ports
-from k3k_kubelet.translate import downward, identity
+from k3k_kubelet.translate import HostContainer, HostPod, downward, identity, is_terminal
 from k3k_kubelet.translate import pod as translate_pod
 
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 """Annotation with a whole pod once more."""
 DEFAULT_SCHEDULER = "default-scheduler"
-TERMINAL = frozenset({"Succeeded", "Failed"})
-"""Phases that a pod never leaves."""
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -59,9 +57,10 @@ class Reference(msgspec.Struct, frozen=True):
         return Reference(*text.split("/"))
 
 
-def is_terminal(pod: Object) -> bool:
-    """Whether a pod's phase is final."""
-    return (pod.get("status") or {}).get("phase") in TERMINAL
+def used_by(wanted: HostPod | HostContainer) -> list[Reference]:
+    """What has to be on the host before that is."""
+    config_maps = [Reference(CONFIG_MAPS.plural, ref.namespace, ref.name) for ref in wanted.config_maps]
+    return config_maps + [Reference(SECRETS.plural, ref.namespace, ref.name) for ref in wanted.secrets]
 
 
 def node_of(pod: Object) -> str:

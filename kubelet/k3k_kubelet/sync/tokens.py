@@ -14,8 +14,8 @@ from k3k_kubelet.api.client import Object
 from k3k_kubelet.cache import Change, Entry, WorkQueue
 from k3k_kubelet.cache.store import Key
 from k3k_kubelet.sync.shared import EXPECTED, NameTakenError, Shared
-from k3k_kubelet.sync.stores import is_terminal, node_of
-from k3k_kubelet.translate import TokenProjection, identity, names, token
+from k3k_kubelet.sync.stores import node_of
+from k3k_kubelet.translate import TokenProjection, identity, is_terminal, names, token
 from k3k_kubelet.translate import pod as translate_pod
 
 log = logging.getLogger(__name__)

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from k3k_kubelet.api import CONFIG_MAPS, PODS, SECRETS, ApiError, NotFoundError, PatchType
+from k3k_kubelet.api import PODS, ApiError, NotFoundError, PatchType
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.events import timestamp
 from k3k_kubelet.sync.config import ConfigController
 from k3k_kubelet.sync.shared import NameTakenError, Shared
-from k3k_kubelet.sync.stores import Reference
+from k3k_kubelet.sync.stores import used_by
 from k3k_kubelet.translate import Refused, ephemeral, update
 from k3k_kubelet.translate.status import REFUSED, RESIZE_PENDING, Outcome
 from k3k_kubelet.translate.update import Changes
@@ -129,9 +129,7 @@ class Updates:
         record.
         """
         wanted = ephemeral.to_host(pod, name, self._shared.cluster, self._shared.policy.current)
-        references = [Reference(CONFIG_MAPS.plural, ref.namespace, ref.name) for ref in wanted.config_maps]
-        references += [Reference(SECRETS.plural, ref.namespace, ref.name) for ref in wanted.secrets]
-        await self._configs.ensure(references)
+        await self._configs.ensure(used_by(wanted))
         patch = {
             "metadata": {"uid": host["metadata"]["uid"]},
             "spec": {"ephemeralContainers": [wanted.manifest]},

@@ -26,6 +26,7 @@ from k3k_kubelet.translate.objects import (
     References,
     Refused,
     TokenProjection,
+    is_terminal,
 )
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "ephemeral",
     "events",
     "identity",
+    "is_terminal",
     "names",
     "pod",
     "services",

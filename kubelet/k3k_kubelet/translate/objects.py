@@ -8,6 +8,11 @@ Object = dict[str, Any]
 """One Kubernetes object or a part of one, as decoded JSON."""
 
 
+def is_terminal(pod: Object) -> bool:
+    """Whether a pod's phase is one that it never leaves."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
 _MAX_MESSAGE = 1000
 """Bytes of a message: an event takes 1024 at most, and a tenant's value may be long."""
 
