@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from k3k_kubelet.translate.context import Context
 from k3k_kubelet.translate.objects import Object, Refused
 
 Rule = Literal["copied", "translated", "policy", "dropped", "refused"]
@@ -21,17 +20,26 @@ class Omit:
 OMIT = Omit()
 """What a rule returns to leave the field out."""
 
-Apply = Callable[[Any, Context, str, Mapping[str, Any]], Any]
-"""A rule's function: (copied value, context, path, original around the field) -> host's value or OMIT."""
 
-Finish = Callable[[Object, Context, str, Mapping[str, Any]], Object]
-"""A struct's last step: (its copy, context, path, the original) -> the struct on the host."""
+class Notes(Protocol):
+    """What one translation notes down. Each kind of object has a class of its own, which its rules know."""
+
+    def drop(self, path: str, reason: str) -> None:
+        """Note that a field is left out."""
+
+
+Apply = Callable[[Any, Any, str, Mapping[str, Any]], Any]
+"""A rule's function: (copied value, the kind's Notes, path, original around the field) -> host's value or
+OMIT."""
+
+Finish = Callable[[Object, Any, str, Mapping[str, Any]], Object]
+"""A struct's last step: (its copy, the kind's Notes, path, the original) -> the struct on the host."""
 
 
 class Shape(Protocol):
     """How a value looks, and how it is copied."""
 
-    def copy(self, value: Any, context: Context, path: str) -> Any:
+    def copy(self, value: Any, context: Notes, path: str) -> Any:
         """Copy `value`, found at `path`; raises Refused for what the host must not get."""
 
 
@@ -64,7 +72,7 @@ class Leaf:
     name: str
     types: tuple[type, ...]
 
-    def copy(self, value: Any, context: Context, path: str) -> Any:  # noqa: ARG002
+    def copy(self, value: Any, context: Notes, path: str) -> Any:  # noqa: ARG002
         """The value itself."""
         if type(value) not in self.types:
             raise _wrong(path, value, self.name)
@@ -77,7 +85,7 @@ class MapOf:
 
     item: Leaf
 
-    def copy(self, value: Any, context: Context, path: str) -> dict[str, Any]:  # noqa: ARG002
+    def copy(self, value: Any, context: Notes, path: str) -> dict[str, Any]:  # noqa: ARG002
         """A new map."""
         if type(value) is not dict:
             raise _wrong(path, value, "a map")
@@ -94,7 +102,7 @@ class ListOf:
 
     item: Shape
 
-    def copy(self, value: Any, context: Context, path: str) -> list[Any]:
+    def copy(self, value: Any, context: Notes, path: str) -> list[Any]:
         """A new list of copies, without those that a rule omitted."""
         if type(value) is not list:
             raise _wrong(path, value, "a list")
@@ -116,7 +124,7 @@ class Struct:
     fields: Mapping[str, Field]
     finish: Finish | None = None
 
-    def copy(self, value: Any, context: Context, path: str) -> Any:
+    def copy(self, value: Any, context: Notes, path: str) -> Any:
         """The struct as the host gets it."""
         if type(value) is not dict:
             raise _wrong(path, value, "an object")
@@ -144,7 +152,7 @@ class Struct:
         return copy if self.finish is None else self.finish(copy, context, path, value)
 
 
-def _leave_out(field: Field, value: Any, context: Context, path: str) -> None:
+def _leave_out(field: Field, value: Any, context: Notes, path: str) -> None:
     if value in ("", [], {}) or value is False:
         return
     if field.rule == "refused":
@@ -192,7 +200,7 @@ def dropped(why: str, *, usual: tuple[Any, ...] | None = ()) -> Field:
 
 
 def refused(why: str, allowed: str = "leave it out", *, waits: bool = False) -> Field:
-    """A pod that sets it does not run; one that `waits` is not translated at all, and no news."""
+    """An object that sets it has no copy; a pod that `waits` is not translated at all, and no news."""
     return Field("refused", None, why, allowed=allowed, usual=None if waits else ())
 
 
