@@ -12,7 +12,7 @@ from k3k_pulumi.direct.cluster import Cluster
 from k3k_pulumi.direct.host import DirectError, Host, Object, Ref
 from k3k_pulumi.direct.keys import keys
 from k3k_pulumi.direct.reasons import explain
-from k3k_pulumi.direct.remove import is_ours, remove_node_reader
+from k3k_pulumi.direct.remove import is_ours, remove_cluster_reader
 from k3k_pulumi.direct.steps import OnStep, silent
 from k3k_pulumi.endpoint import endpoint, wait_until_ready
 from k3k_pulumi.manifests import virtual_cluster, waits_for_ready
@@ -51,8 +51,8 @@ def deploy(
         manifests = virtual_cluster(spec, pki)
         for manifest in manifests:
             host.apply(manifest)
-        if not spec.mirror_host_nodes:
-            remove_node_reader(host, spec.names)  # of an earlier run
+        if not any(manifest["kind"] == "ClusterRole" for manifest in manifests):
+            remove_cluster_reader(host, spec.names)  # of an earlier run
     try:
         with on_step("Control plane starts"):
             url = _endpoint(host, spec, deadline)

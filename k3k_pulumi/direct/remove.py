@@ -105,7 +105,7 @@ def remove(
             _delete(host, pods, grace_period=grace_period)
             _wait_until_gone(host, [*pods, *servers], deadline)
         with on_step("Remove what is left"):
-            remove_node_reader(host, Names(name, namespace, elsewhere))
+            remove_cluster_reader(host, Names(name, namespace, elsewhere))
             # Not before the pods are gone: a namespace may lose its NetworkPolicies before its pods.
             left = [*_remove_namespace(host, name, namespace), *_remove_namespace(host, name, elsewhere)]
             _wait_until_gone(host, left, deadline)
@@ -116,13 +116,13 @@ def remove(
         ) from error
 
 
-def remove_node_reader(host: Host, names: Names) -> None:
-    """Takes the kubelet's right to read the host's Nodes, if it has it.
+def remove_cluster_reader(host: Host, names: Names) -> None:
+    """Takes the kubelet's right to read what is no cluster's own on the host, if it has it.
 
     Who may not look for it has not given it either: users who hold namespaced rights alone pass.
     """
     for kind in ("ClusterRoleBinding", "ClusterRole"):
-        ref = Ref("rbac.authorization.k8s.io/v1", kind, "", names.node_reader)
+        ref = Ref("rbac.authorization.k8s.io/v1", kind, "", names.cluster_reader)
         try:
             found = host.get(ref)
         except ForbiddenError:

@@ -7,8 +7,25 @@ from typing import Any
 from k3k_pulumi.manifests import objects
 from k3k_pulumi.manifests.objects import Manifest, make
 from k3k_pulumi.model import VirtualClusterSpec
+from k3k_pulumi.model.policy import ENABLED, enabled
 
 _KEPT = ["get", "list", "watch", "create", "delete"]
+_NETWORKING = "networking.k8s.io"
+_TO_HOST = {
+    "services": ("", "services"),
+    "endpointSlices": ("discovery.k8s.io", "endpointslices"),
+    "persistentVolumeClaims": ("", "persistentvolumeclaims"),
+    "ingresses": (_NETWORKING, "ingresses"),
+    "httpRoutes": ("gateway.networking.k8s.io", "httproutes"),
+    "podDisruptionBudgets": ("policy", "poddisruptionbudgets"),
+}
+"""Group and resource of the kinds that get copies, by their keys in the policy."""
+_FROM_HOST = {
+    "storageClasses": ("storage.k8s.io", "storageclasses"),
+    "ingressClasses": (_NETWORKING, "ingressclasses"),
+    "priorityClasses": ("scheduling.k8s.io", "priorityclasses"),
+}
+"""The same of the classes that are shown inside."""
 
 
 def service_accounts(spec: VirtualClusterSpec) -> list[Manifest]:
@@ -35,6 +52,7 @@ def roles(spec: VirtualClusterSpec) -> list[Manifest]:
         _rule(["events"], ["list", "watch"]),
         _rule(["resourcequotas"], ["list", "watch"]),
         _rule(["pods"], ["list"], group="metrics.k8s.io"),
+        *_copies(spec),
     ]
     leases = "coordination.k8s.io"
     own = [
@@ -46,14 +64,33 @@ def roles(spec: VirtualClusterSpec) -> list[Manifest]:
     return [
         *_bound(spec, spec.namespace, workloads),
         *_bound(spec, spec.control_plane_namespace, own),
-        *(_node_reader(spec) if spec.mirror_host_nodes else []),
+        *_cluster_reader(spec),
     ]
 
 
-def _node_reader(spec: VirtualClusterSpec) -> list[Manifest]:
-    """The one right beyond the cluster's own namespaces: to read Nodes, asked for by `mirror_host_nodes`."""
-    rules = [_rule(["nodes"], ["list", "watch"])]
-    return _granted(spec, "Cluster", spec.names.node_reader, None, rules)
+def _copies(spec: VirtualClusterSpec) -> list[dict[str, Any]]:
+    """What the kubelet may do with the copies of each kind: make them where the policy has the kind.
+
+    To see and delete them it may always, so that those of a kind that has been turned off go.
+    """
+    on = {kind for kind in ENABLED["toHost"] if enabled(spec.policy, "toHost", kind)}
+    rules = [_copy_rule(group, resource, kind in on) for kind, (group, resource) in _TO_HOST.items()]
+    # What is exposed by a Service or an Ingress, a NetworkPolicy opens.
+    exposes = bool(on & {"services", "ingresses", "httpRoutes"})
+    return [*rules, _copy_rule(_NETWORKING, "networkpolicies", exposes)]
+
+
+def _copy_rule(group: str, resource: str, made: bool) -> dict[str, Any]:
+    verbs = ["get", "list", "watch", "delete"]
+    return _rule([resource], [*verbs, "create", "patch"] if made else verbs, group=group)
+
+
+def _cluster_reader(spec: VirtualClusterSpec) -> list[Manifest]:
+    """The rights beyond the cluster's own namespaces: to read what is to be shown inside, if anything is."""
+    read = [("", "nodes")] if spec.mirror_host_nodes else []
+    read += [found for kind, found in _FROM_HOST.items() if enabled(spec.policy, "fromHost", kind)]
+    rules = [_rule([resource], ["list", "watch"], group=group) for group, resource in read]
+    return _granted(spec, "Cluster", spec.names.cluster_reader, None, rules) if rules else []
 
 
 def _service_account(spec: VirtualClusterSpec, name: str, component: str, namespace: str) -> Manifest:

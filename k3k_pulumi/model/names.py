@@ -79,8 +79,8 @@ class Names:
         return f"{self.cluster}-kubelet"
 
     @property
-    def node_reader(self) -> str:
-        """ClusterRole and ClusterRoleBinding by which the kubelet reads the host's Nodes.
+    def cluster_reader(self) -> str:
+        """ClusterRole and ClusterRoleBinding by which the kubelet reads the host's Nodes and classes.
 
         No namespace keeps those of several clusters apart: the control plane's is part of the name. A colon,
         which no namespace has, keeps it apart from everybody else's.

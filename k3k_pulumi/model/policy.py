@@ -1,16 +1,23 @@
 """The part of the policy document that a user overrides.
 
-The document's schema and defaults are the virtual kubelet's own (`kubelet/k3k_kubelet/policy.py`,
+The document's schema and defaults are the virtual kubelet's own (`kubelet/k3k_kubelet/policy`,
 policy.schema.json): what a user leaves out is left out of the document too. The table here lets a preview
-refuse a misspelt key, which the kubelet would refuse only at run time; a unit test holds it against the
-schema.
+refuse a misspelt key, which the kubelet would refuse only at run time; a unit test holds it, and the defaults
+that the kubelet's rights depend on, against the schema.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from k3k_pulumi.model.fragments import TOLERATIONS, ListOf, MapOf, boolean, choice, text
 
 API_VERSION = "k3k-pulumi.io/v1"
+
+_SELECTOR = {"matchLabels": MapOf(text)}
+_TO_HOST = {"enabled": boolean, "selector": _SELECTOR}
+_FROM_HOST = {**_TO_HOST, "names": ListOf(text)}
 
 POLICY = {
     "pods": {
@@ -43,6 +50,8 @@ POLICY = {
         "sysctls": ListOf(text),
         "priorityClasses": ListOf(text),
         "runtimeClasses": ListOf(text),
+        "resourceClaims": ListOf(text),
+        "resourceClaimTemplates": ListOf(text),
         "nodeSelector": MapOf(text),
         "tolerations": TOLERATIONS,
         "allowedTolerations": TOLERATIONS,
@@ -50,5 +59,69 @@ POLICY = {
         "annotations": ListOf(text),
         "serviceAccounts": ListOf({"namespace": text, "name": text, "hostServiceAccount": text}),
         "alwaysPullImages": boolean,
-    }
+    },
+    "sync": {
+        "toHost": {
+            "services": {
+                **_TO_HOST,
+                "types": ListOf(choice("ClusterIP", "NodePort", "LoadBalancer")),
+                "externalIPs": ListOf(text),
+                "loadBalancerClasses": ListOf(text),
+                "annotations": ListOf(text),
+                "labels": ListOf(text),
+            },
+            "endpointSlices": _TO_HOST,
+            "persistentVolumeClaims": {
+                **_TO_HOST,
+                "storageClasses": ListOf(text),
+                "dataSources": ListOf({"apiGroup": text, "kind": text, "name": text}),
+                "volumeAttributesClasses": ListOf(text),
+            },
+            "ingresses": {
+                **_TO_HOST,
+                "classes": ListOf(text),
+                "hosts": ListOf(text),
+                "annotations": ListOf(text),
+                "controllerNamespaces": ListOf(text),
+            },
+            "httpRoutes": {
+                **_TO_HOST,
+                "gateways": ListOf(
+                    {"namespace": text, "name": text, "hostNamespace": text, "hostName": text}
+                ),
+                "hosts": ListOf(text),
+            },
+            "podDisruptionBudgets": _TO_HOST,
+        },
+        "fromHost": {
+            "storageClasses": _FROM_HOST,
+            "ingressClasses": _FROM_HOST,
+            "priorityClasses": _FROM_HOST,
+        },
+    },
 }
+
+ENABLED = {
+    "toHost": {
+        "services": True,
+        "endpointSlices": True,
+        "persistentVolumeClaims": True,
+        "ingresses": False,
+        "httpRoutes": False,
+        "podDisruptionBudgets": True,
+    },
+    "fromHost": {"storageClasses": False, "ingressClasses": False, "priorityClasses": False},
+}
+"""Which kinds are copied by default, by their direction."""
+
+
+def enabled(policy: Mapping[str, Any], direction: str, kind: str) -> bool:
+    """Whether a kind is copied by a policy.
+
+    Args:
+        policy: What the user gave, checked.
+        direction: `toHost` or `fromHost`.
+        kind: The kind's key there.
+    """
+    given = policy.get("sync", {}).get(direction, {}).get(kind, {})
+    return bool(given.get("enabled", ENABLED[direction][kind]))

@@ -1,10 +1,12 @@
-"""Writes docs/shared-mode.md."""
+"""Writes the pages that are made from the kubelet's own tables: docs/shared-mode.md and docs/sync.md."""
 
 from pathlib import Path
 
-from kubelet.docs.page import render
+from kubelet.docs import page, sync
 
-PAGE = Path(__file__).parents[2] / "docs" / "shared-mode.md"
+_DOCS = Path(__file__).parents[2] / "docs"
+PAGE, SYNC = _DOCS / "shared-mode.md", _DOCS / "sync.md"
 
 if __name__ == "__main__":
-    PAGE.write_text(render())
+    PAGE.write_text(page.render())
+    SYNC.write_text(sync.render())

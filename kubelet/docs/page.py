@@ -3,12 +3,10 @@
 The text around the tables stands in `behaviour.md` beside this file; a line `{{name}}` there is replaced.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from k3k_kubelet import policy
 from k3k_kubelet.translate.schema import SAME, Field, ListOf, Shape, Struct, rows
@@ -18,6 +16,8 @@ from k3k_kubelet.translate.table.scheduling import AFFINITY, POD_TERM, TOLERATIO
 from k3k_kubelet.translate.table.security import CONTAINER_SECURITY, POD_SECURITY
 from k3k_kubelet.translate.table.status import POD_STATUS
 from k3k_kubelet.translate.table.volumes import ENV, ENV_FROM, VOLUME
+
+from kubelet.docs.values import default
 
 _TEXT = Path(__file__).parent / "behaviour.md"
 _KEY = re.compile(r"pods\.\w+")
@@ -201,11 +201,5 @@ def _policy() -> str:
     keys = policy.schema()["$defs"]["Pods"]["properties"]
     lines = ["| key | default | what it does |", "|---|---|---|"]
     for key, value in keys.items():
-        lines.append(f"| `pods.{key}` | {_default(value['default'])} | {value['description']} |")
+        lines.append(f"| `pods.{key}` | {default(value['default'])} | {value['description']} |")
     return "\n".join(lines)
-
-
-def _default(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(f"`{each}`" for each in value) or "none"
-    return "none" if value == {} else f"`{json.dumps(value)}`"

@@ -45,6 +45,31 @@ _RULES_NAMESPACE = [
     {"apiGroups": [""], "resources": ["events"], "verbs": ["list", "watch"]},
     {"apiGroups": [""], "resources": ["resourcequotas"], "verbs": ["list", "watch"]},
     {"apiGroups": ["metrics.k8s.io"], "resources": ["pods"], "verbs": ["list"]},
+    *(
+        {
+            "apiGroups": [group],
+            "resources": [resource],
+            "verbs": ["get", "list", "watch", "delete", "create", "patch"],
+        }
+        for group, resource in (
+            ("", "services"),
+            ("discovery.k8s.io", "endpointslices"),
+            ("", "persistentvolumeclaims"),
+            ("networking.k8s.io", "ingresses"),
+            ("gateway.networking.k8s.io", "httproutes"),
+            ("policy", "poddisruptionbudgets"),
+            ("networking.k8s.io", "networkpolicies"),
+        )
+    ),
+]
+"""Those of a policy that has every kind copied."""
+_RULES_CLASSES = [
+    {"apiGroups": [group], "resources": [resource], "verbs": ["list", "watch"]}
+    for group, resource in (
+        ("storage.k8s.io", "storageclasses"),
+        ("networking.k8s.io", "ingressclasses"),
+        ("scheduling.k8s.io", "priorityclasses"),
+    )
 ]
 _RULES_CONTROL_PLANE = [
     {
@@ -80,14 +105,13 @@ def _host_objects(*, mirror_host_nodes: bool) -> list[dict[str, Any]]:
             _object("Role", kubelet, namespace, rules=rules),
             _object("RoleBinding", kubelet, namespace, roleRef=reference, subjects=[subject]),
         ]
-    if mirror_host_nodes:
-        name = f"k3k-pulumi:{CONTROL_PLANE}:{CLUSTER}"
-        rule = {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch"]}
-        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
-        objects += [
-            _object("ClusterRole", name, rules=[rule]),
-            _object("ClusterRoleBinding", name, roleRef=reference, subjects=[subject]),
-        ]
+    name = f"k3k-pulumi:{CONTROL_PLANE}:{CLUSTER}"
+    nodes = {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch"]}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+    objects += [
+        _object("ClusterRole", name, rules=[*_RULES_CLASSES, *([nodes] if mirror_host_nodes else [])]),
+        _object("ClusterRoleBinding", name, roleRef=reference, subjects=[subject]),
+    ]
     anchor = _object("ConfigMap", f"{CLUSTER}-anchor", NAMESPACE)
     anchor["metadata"]["labels"] = {"k3k-pulumi.io/cluster": CLUSTER}
     port = {"name": "node-0", "port": 12000, "targetPort": 12000}
@@ -180,11 +204,11 @@ class Clusters:
         self.kubelet = None
         return code
 
-    def set_policy(self, **pods: Any) -> None:
-        """Writes the tenant's policy."""
+    def set_policy(self, *, sync: dict[str, Any] | None = None, **pods: Any) -> None:
+        """Writes the tenant's policy: what it has below `pods` and `sync`."""
         file = self.directory / "policy" / "policy.json"
         temporary = file.with_suffix(".new")
-        temporary.write_text(json.dumps({"apiVersion": "k3k-pulumi.io/v1", "pods": pods}))
+        temporary.write_text(json.dumps({"apiVersion": "k3k-pulumi.io/v1", "pods": pods, "sync": sync or {}}))
         temporary.replace(file)
 
     def log(self) -> str:

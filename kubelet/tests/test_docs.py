@@ -1,4 +1,4 @@
-"""The page "What runs in a shared cluster" says what the field table and the policy say."""
+"""The pages made from the kubelet's own tables say what these say."""
 
 import re
 
@@ -6,12 +6,13 @@ import pytest
 from k3k_kubelet import policy
 from k3k_kubelet.translate.schema import SAME, Field, rows
 
-from kubelet.docs.__main__ import PAGE
+from kubelet.docs import sync
+from kubelet.docs.__main__ import PAGE, SYNC
 from kubelet.docs.page import GROUPS, Group, named, render, target
 
 
-def test_the_page_is_up_to_date() -> None:
-    up_to_date = render() == PAGE.read_text()
+def test_the_pages_are_up_to_date() -> None:
+    up_to_date = (render(), sync.render()) == (PAGE.read_text(), SYNC.read_text())
     assert up_to_date, "run: python -m kubelet.docs"
 
 
@@ -53,3 +54,15 @@ def test_the_page_has_every_key_of_the_policy_with_its_default() -> None:
         assert value["description"] in text
     keys = set(re.findall(r"`pods\.(\w+)`", text))
     assert keys <= policy.schema()["$defs"]["Pods"]["properties"].keys()
+
+
+@pytest.mark.parametrize("direction", ["toHost", "fromHost"])
+def test_the_page_has_every_key_of_sync(direction: str) -> None:
+    lines = SYNC.read_text().splitlines()
+    kinds = policy.schema()["$defs"]["Sync" + direction[0].upper() + direction[1:]]["properties"]
+    assert kinds.keys() == sync.keys(direction).keys()
+    for kind, keys in sync.keys(direction).items():
+        assert {"enabled", "selector"} <= keys.keys()
+        for key, value in keys.items():
+            line = next(line for line in lines if f"`sync.{direction}.{kind}.{key}`" in line)
+            assert value["description"] in line

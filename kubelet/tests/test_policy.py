@@ -16,6 +16,10 @@ def document(**pods: Any) -> dict[str, Any]:
     return {"apiVersion": "k3k-pulumi.io/v1", "pods": pods}
 
 
+def to_host(**kinds: Any) -> dict[str, Any]:
+    return {"apiVersion": "k3k-pulumi.io/v1", "sync": {"toHost": kinds}}
+
+
 def test_the_schema_is_made_from_the_classes() -> None:
     assert policy.schema() == SCHEMA, (
         "run: python -m k3k_kubelet.policy > kubelet/k3k_kubelet/policy.schema.json"
@@ -26,11 +30,30 @@ def test_the_schema_is_one() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
-def test_every_key_is_described_and_has_a_default() -> None:
-    keys = SCHEMA["$defs"]["Pods"]["properties"]
-    assert [
-        key for key, value in keys.items() if "default" not in value or not value.get("description")
-    ] == []
+def properties() -> list[tuple[str, dict[str, Any]]]:
+    """Every key of the document that need not be there, with its place."""
+    found = [
+        (f"{name}.{key}", value)
+        for name, part in SCHEMA["$defs"].items()
+        for key, value in part["properties"].items()
+        if key not in part.get("required", ())
+    ]
+    assert {"Pods.hostPID", "Services.externalIPs", "FromHost.names"} <= dict(found).keys()
+    return [each for each in found if each[0] != "Policy.apiVersion"]
+
+
+def test_every_key_that_may_be_left_out_has_a_default() -> None:
+    assert [place for place, value in properties() if "default" not in value] == []
+
+
+def test_every_key_is_described() -> None:
+    like_kubernetes = ("Toleration.",)
+    keys = [each for each in properties() if not each[0].startswith(like_kubernetes)]
+    assert [place for place, value in keys if not value.get("description")] == []
+
+
+ON = {"enabled": True, "selector": {"matchLabels": {}}}
+OFF = {**ON, "enabled": False}
 
 
 def test_the_defaults_are_baseline() -> None:
@@ -65,6 +88,8 @@ def test_the_defaults_are_baseline() -> None:
             "sysctls": list(SAFE_SYSCTLS),
             "priorityClasses": [],
             "runtimeClasses": [],
+            "resourceClaims": [],
+            "resourceClaimTemplates": [],
             "nodeSelector": {},
             "tolerations": [],
             "allowedTolerations": [],
@@ -72,6 +97,39 @@ def test_the_defaults_are_baseline() -> None:
             "annotations": [],
             "serviceAccounts": [],
             "alwaysPullImages": False,
+        },
+        "sync": {
+            "toHost": {
+                "services": {
+                    **ON,
+                    "types": ["ClusterIP", "NodePort", "LoadBalancer"],
+                    "externalIPs": [],
+                    "loadBalancerClasses": [],
+                    "annotations": [],
+                    "labels": [],
+                },
+                "endpointSlices": ON,
+                "persistentVolumeClaims": {
+                    **ON,
+                    "storageClasses": ["*"],
+                    "dataSources": [],
+                    "volumeAttributesClasses": [],
+                },
+                "ingresses": {
+                    **OFF,
+                    "classes": ["*"],
+                    "hosts": [],
+                    "annotations": [],
+                    "controllerNamespaces": [],
+                },
+                "httpRoutes": {**OFF, "gateways": [], "hosts": []},
+                "podDisruptionBudgets": ON,
+            },
+            "fromHost": {
+                "storageClasses": {**OFF, "names": []},
+                "ingressClasses": {**OFF, "names": []},
+                "priorityClasses": {**OFF, "names": []},
+            },
         },
     }
 
@@ -117,7 +175,32 @@ def test_tolerations_for_the_host() -> None:
 BAD: list[tuple[Any, str]] = [
     ({}, '$: "apiVersion" is missing'),
     ({"apiVersion": "v1"}, "$.apiVersion: Invalid enum value 'v1'"),
-    ({**document(), "sync": {}}, "$: Object contains unknown field `sync`"),
+    ({**document(), "node": {}}, "$: Object contains unknown field `node`"),
+    ({**document(), "sync": {"services": {}}}, "$.sync: Object contains unknown field `services`"),
+    (to_host(pods={}), "$.sync.toHost: Object contains unknown field `pods`"),
+    (to_host(services={"enabled": "no"}), "$.sync.toHost.services.enabled: Expected `bool`, got `str`"),
+    (to_host(services={"types": ["ExternalName"]}), "$.sync.toHost.services.types[0]: Invalid enum value"),
+    (to_host(services={"externalIPs": ["*"]}), "$.sync.toHost.services.externalIPs[0]: Expected `str`"),
+    (
+        to_host(services={"annotations": ["k3k-pulumi.io/name"]}),
+        "$.sync.toHost.services.annotations[0]: Expected `str` matching regex",
+    ),
+    (
+        to_host(services={"selector": {"matchExpressions": []}}),
+        "$.sync.toHost.services.selector: Object contains unknown field `matchExpressions`",
+    ),
+    *(
+        (to_host(ingresses={"hosts": [host]}), "$.sync.toHost.ingresses.hosts[0]: Expected `str` matching")
+        for host in ("", "*.", "a.*.example.com", "*example.com", "Example.com", "example.com/", "a..b", ".a")
+    ),
+    (
+        to_host(httpRoutes={"gateways": [{"namespace": "a", "name": "b", "hostName": "c"}]}),
+        "$.sync.toHost.httpRoutes.gateways[0]: Object missing required field `hostNamespace`",
+    ),
+    (
+        to_host(persistentVolumeClaims={"dataSources": [{"kind": "VolumeSnapshot"}]}),
+        "$.sync.toHost.persistentVolumeClaims.dataSources[0]: Object missing required field `name`",
+    ),
     (document(hostNetwrk=True), "$.pods: Object contains unknown field `hostNetwrk`"),
     (document(host_network=True), "$.pods: Object contains unknown field `host_network`"),
     (document(hostPid=True), "$.pods: Object contains unknown field `hostPid`"),
@@ -162,6 +245,28 @@ def test_an_account_is_mapped_once() -> None:
     entry = {"namespace": "team", "name": "app", "hostServiceAccount": "a"}
     with pytest.raises(PolicyError, match="serviceAccounts` has team/app twice"):
         policy.load(json.dumps(document(serviceAccounts=[entry, {**entry, "hostServiceAccount": "b"}])))
+
+
+def test_ranges_are_ranges_and_gateways_are_mapped_once() -> None:
+    with pytest.raises(PolicyError, match=r"services: `externalIPs` has '10\.0\.0\.1/8', which is no range"):
+        policy.load(json.dumps(to_host(services={"externalIPs": ["192.0.2.0/24", "10.0.0.1/8"]})))
+    entry = {"namespace": "a", "name": "b", "hostNamespace": "c", "hostName": "d"}
+    with pytest.raises(PolicyError, match="httpRoutes: `gateways` has a/b twice"):
+        policy.load(json.dumps(to_host(httpRoutes={"gateways": [entry, {**entry, "hostName": "e"}]})))
+
+
+@pytest.mark.parametrize(
+    ("labels", "chosen"),
+    [
+        (None, False),
+        ({"a": "1"}, False),
+        ({"a": "1", "b": "2", "c": "3"}, True),
+        ({"a": "1", "b": ""}, False),
+    ],
+)
+def test_a_selector_chooses_by_all_its_labels(labels: dict[str, str] | None, chosen: bool) -> None:
+    assert policy.Selector(match_labels={"a": "1", "b": "2"}).matches(labels) is chosen
+    assert policy.Selector().matches(labels)
 
 
 @pytest.mark.parametrize(("bad", "message"), BAD)

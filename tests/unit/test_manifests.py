@@ -285,6 +285,54 @@ def test_the_kubelets_rights_are_on_named_objects_in_the_control_plane_and_never
     )
 
 
+def rights(resource: str, **sync: Any) -> set[str]:
+    """What the kubelet may do with a resource in the workload namespace."""
+    rules = find(manifests(policy={"sync": sync}), "Role", "c-kubelet", "team")["rules"]
+    return {verb for rule in rules if resource in rule["resources"] for verb in rule["verbs"]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "resource", "by_default"),
+    [
+        ("services", "services", True),
+        ("endpointSlices", "endpointslices", True),
+        ("persistentVolumeClaims", "persistentvolumeclaims", True),
+        ("ingresses", "ingresses", False),
+        ("httpRoutes", "httproutes", False),
+        ("podDisruptionBudgets", "poddisruptionbudgets", True),
+    ],
+)
+def test_copies_are_made_of_the_kinds_that_the_policy_has_and_removed_of_all(
+    kind: str, resource: str, by_default: bool
+) -> None:
+    seen = {"get", "list", "watch", "delete"}
+    made = {*seen, "create", "patch"}
+    assert rights(resource) == (made if by_default else seen)
+    assert rights(resource, toHost={kind: {"enabled": True}}) == made
+    assert rights(resource, toHost={kind: {"enabled": False}}) == seen
+
+
+def test_network_policies_are_made_where_something_can_be_exposed() -> None:
+    off = {"enabled": False}
+    seen = {"get", "list", "watch", "delete"}
+    assert rights("networkpolicies") == {*seen, "create", "patch"}
+    assert rights("networkpolicies", toHost={"services": off}) == seen
+    for kind in ("ingresses", "httpRoutes"):
+        exposed = {"services": off, kind: {"enabled": True}}
+        assert rights("networkpolicies", toHost=exposed) == {*seen, "create", "patch"}
+
+
+@pytest.mark.parametrize("kind", ["storageClasses", "ingressClasses", "priorityClasses"])
+def test_classes_are_read_on_the_host_where_the_policy_has_them_shown(kind: str) -> None:
+    def cluster_roles(**setting: Any) -> list[Any]:
+        objects = manifests(policy={"sync": {"fromHost": {kind: setting}}})
+        return [each["rules"] for each in objects if each["kind"] == "ClusterRole"]
+
+    assert cluster_roles() == cluster_roles(names=["fast"]) == []
+    [[rule]] = cluster_roles(enabled=True)
+    assert (rule["resources"], rule["verbs"]) == ([kind.lower()], ["list", "watch"])
+
+
 def test_existing_namespaces_are_left_alone() -> None:
     objects = manifests(create_namespace=False, create_control_plane_namespace=False)
     assert not [each for each in objects if each["kind"] == "Namespace"]

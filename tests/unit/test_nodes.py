@@ -42,7 +42,7 @@ def test_mirroring_is_one_right_to_read_nodes(tmp_path: Path) -> None:
 
 def test_clusters_of_one_name_share_no_cluster_role() -> None:
     names = {
-        VirtualClusterSpec.parse(name, {"namespace": namespace}).names.node_reader
+        VirtualClusterSpec.parse(name, {"namespace": namespace}).names.cluster_reader
         for name, namespace in (("c", "a"), ("c", "b"), ("d", "a"))
     }
     assert len(names) == 3

@@ -6,7 +6,7 @@ import jsonschema
 import pytest
 
 from k3k_pulumi.model.fragments import ListOf, MapOf
-from k3k_pulumi.model.policy import POLICY
+from k3k_pulumi.model.policy import ENABLED, POLICY
 from tests.unit.support import find, manifests
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "kubelet/k3k_kubelet/policy.schema.json").read_text())
@@ -41,12 +41,35 @@ def test_our_table_has_the_keys_of_the_kubelets_schema() -> None:
     assert keys(POLICY) == expected
 
 
+def kinds(table: Any) -> Any:
+    """A table's lists and maps, as JSON Schema calls them, at every depth."""
+    if isinstance(table, ListOf):
+        return ["array", kinds(table.item)]
+    if isinstance(table, MapOf):
+        return "object"
+    return {key: kinds(value) for key, value in table.items()} if isinstance(table, dict) else None
+
+
+def schema_kinds(schema: dict[str, Any]) -> Any:
+    schema = resolved(schema)
+    if "items" in schema:
+        return ["array", schema_kinds(schema["items"])]
+    if "properties" in schema:
+        return {key: schema_kinds(value) for key, value in schema["properties"].items()}
+    return "object" if schema.get("type") == "object" else None
+
+
 def test_our_lists_and_maps_are_those_of_the_kubelets_schema() -> None:
-    pods = resolved(schema=resolved(SCHEMA)["properties"]["pods"])["properties"]
-    for key, table in POLICY["pods"].items():
-        kind = "array" if isinstance(table, ListOf) else "object" if isinstance(table, MapOf) else None
-        declared = resolved(pods[key]).get("type")
-        assert declared == kind if kind else declared not in ("array", "object"), key
+    for part, table in POLICY.items():
+        assert kinds(table) == schema_kinds(resolved(SCHEMA)["properties"][part])
+
+
+def test_what_is_copied_by_default_is_what_the_kubelet_copies_by_default() -> None:
+    default = resolved(SCHEMA)["properties"]["sync"]["default"]
+    assert {
+        direction: {kind: value["enabled"] for kind, value in kinds.items()}
+        for direction, kinds in default.items()
+    } == ENABLED
 
 
 @pytest.mark.parametrize(
@@ -65,6 +88,21 @@ def test_our_lists_and_maps_are_those_of_the_kubelets_schema() -> None:
                 "service_accounts": [
                     {"namespace": "app", "name": "uploader", "host_service_account": "s3-writer"}
                 ],
+            }
+        },
+        {
+            "sync": {
+                "to_host": {
+                    "services": {"external_ips": ["192.0.2.0/24"], "load_balancer_classes": ["x.example/a"]},
+                    "http_routes": {
+                        "enabled": True,
+                        "selector": {"match_labels": {"public": "yes"}},
+                        "gateways": [
+                            {"namespace": "a", "name": "b", "host_namespace": "c", "host_name": "d"}
+                        ],
+                    },
+                },
+                "fromHost": {"priority_classes": {"names": ["low"]}},
             }
         },
     ],
