@@ -54,7 +54,10 @@ class Services(ToHost, frozen=True):
     ] = ("ClusterIP", "NodePort", "LoadBalancer")
     external_ips: Annotated[
         tuple[Cidr, ...],
-        about("Ranges that `externalIPs` may be of. The host's nodes take traffic to them for themselves."),
+        about(
+            "Ranges that `externalIPs` and `loadBalancerIP` may be of. The host's nodes take traffic to "
+            "external IPs for themselves."
+        ),
     ] = field(default=(), name="externalIPs")
     load_balancer_classes: Annotated[
         tuple[LoadBalancerClass, ...], about("Values that `loadBalancerClass` may have.")

@@ -1,11 +1,11 @@
-"""Labels and annotations of a host pod."""
+"""Labels and annotations of host objects."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from k3k_kubelet.policy import Pods
 from k3k_kubelet.translate import downward, identity, names
-from k3k_kubelet.translate.objects import Cluster, Refused
+from k3k_kubelet.translate.objects import Cluster, Object, Refused
 
 MAX_ANNOTATIONS = 256 * 1024
 """Bytes of keys and values that Kubernetes lets one object's annotations have."""
@@ -25,6 +25,39 @@ def of_copy(pod: Mapping[str, Any], cluster: Cluster, policy: Pods) -> tuple[dic
     return labels, annotations
 
 
+def of_object(
+    obj: Mapping[str, Any], cluster: Cluster, *, labels: Iterable[str] = (), annotations: Iterable[str] = ()
+) -> Object:
+    """Metadata of the copy of an object that is no pod.
+
+    The tenant's labels have other keys there, his annotations stay inside, ours come last.
+
+    Args:
+        obj: the tenant's object.
+        cluster: the virtual cluster.
+        labels: keys of labels that the policy lets stand on the host as they are.
+        annotations: the same for annotations.
+
+    Raises:
+        Refused: the annotations are too large for one object.
+    """
+    metadata = obj["metadata"]
+    own_labels: Mapping[str, str] = metadata.get("labels") or {}
+    own_annotations: Mapping[str, str] = metadata.get("annotations") or {}
+    made_labels = {key: own_labels[key] for key in verbatim(own_labels, labels)}
+    made_labels |= {names.label_key(key): value for key, value in own_labels.items()}
+    made_annotations = {key: own_annotations[key] for key in verbatim(own_annotations, annotations)}
+    made_annotations |= identity.annotations(cluster.name, obj)
+    check_size(made_annotations)
+    return {
+        "name": names.host_name(cluster.name, metadata["namespace"], metadata["name"]),
+        "namespace": cluster.namespace,
+        "labels": made_labels | identity.labels(cluster.name, metadata["namespace"]),
+        "annotations": made_annotations,
+        "ownerReferences": [dict(cluster.owner)],
+    }
+
+
 def verbatim(keys: Iterable[str], allowed: Iterable[str]) -> list[str]:
     """The keys that the policy lets stand on the host as they are; never one of our domain."""
     exact = frozenset(allowed)
@@ -42,6 +75,6 @@ def check_size(annotations: Mapping[str, str]) -> None:
     if size > MAX_ANNOTATIONS:
         raise Refused(
             "metadata.annotations",
-            f"what the downward API needs of the pod's labels and annotations takes {size} bytes on the host",
+            f"labels and annotations take {size} bytes of the copy's annotations on the host",
             f"at most {MAX_ANNOTATIONS} are possible: shorten them",
         )

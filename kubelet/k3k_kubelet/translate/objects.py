@@ -130,6 +130,23 @@ class HostPod:
 
 
 @dataclass(frozen=True, slots=True)
+class HostObject:
+    """The host's copy of an object that is no pod, and what it needs beside it.
+
+    Attributes:
+        manifest: the object for the host.
+        config_maps: ConfigMaps that it uses.
+        secrets: Secrets that it uses.
+        dropped: what the copy leaves out that the tenant should know of.
+    """
+
+    manifest: Object
+    config_maps: frozenset[ObjectRef] = frozenset()
+    secrets: frozenset[ObjectRef] = frozenset()
+    dropped: tuple[Dropped, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class HostContainer:
     """An ephemeral container for the host's copy of its pod, and what it needs there.
 

@@ -60,3 +60,25 @@ def on_host(pod: dict[str, Any], policy: policy.Policy = BASELINE) -> dict[str, 
     manifest = copy.deepcopy(to_host(pod, policy).manifest)
     manifest["metadata"] |= {"uid": "host-uid", "resourceVersion": "7"}
     return manifest
+
+
+def syncing(**kinds: Any) -> policy.Policy:
+    """A policy whose `sync.toHost` part says this, in JSON's names."""
+    document = {"apiVersion": "k3k-pulumi.io/v1", "sync": {"toHost": kinds}}
+    return policy.load(policy.msgspec.json.encode(document))
+
+
+def service(*ports: dict[str, Any], metadata: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    """A Service `default/web` for the pods with app=web, port 80, with more fields of spec and metadata."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web", "namespace": "default", "uid": "service-uid", **(metadata or {})},
+        "spec": {
+            "type": "ClusterIP",
+            "selector": {"app": "web"},
+            "ports": list(ports) or [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": 8080}],
+            **spec,
+        },
+        "status": {"loadBalancer": {}},
+    }

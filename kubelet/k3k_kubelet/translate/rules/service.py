@@ -1,0 +1,128 @@
+"""Rules for the fields of a Service."""
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from k3k_kubelet.policy.sync import Services
+from k3k_kubelet.translate import identity, names
+from k3k_kubelet.translate.objects import Cluster, Dropped, Object, Refused
+from k3k_kubelet.translate.schema import OMIT
+
+_POLICY = "sync.toHost.services"
+_NOBODY = "no-pod"
+"""Value of the component label that no object has."""
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(slots=True)
+class ServiceNotes:
+    """The translation of one Service.
+
+    Attributes:
+        cluster: the virtual cluster.
+        settings: what its Services may be.
+        service: the tenant's Service, never changed.
+        dropped: what was left out and is told to the tenant.
+    """
+
+    cluster: Cluster
+    settings: Services
+    service: Mapping[str, Any]
+    dropped: list[Dropped] = field(default_factory=list)
+
+    def drop(self, path: str, reason: str) -> None:
+        """Note that a field is left out."""
+        self.dropped.append(Dropped(path, reason))
+
+
+def kind(value: str, context: ServiceNotes, path: str, parent: Mapping[str, Any]) -> str:  # noqa: ARG001
+    """A type that the policy lets Services have."""
+    if value not in context.settings.types:
+        allowed = ", ".join((*context.settings.types, "ExternalName"))
+        raise Refused(
+            path,
+            f"Services of type {value} are not given to this cluster",
+            f"{_POLICY}.types allows: {allowed}",
+        )
+    return value
+
+
+def external_ips(value: list[str], context: ServiceNotes, path: str, parent: Mapping[str, Any]) -> list[str]:  # noqa: ARG001
+    """Addresses of the ranges that the policy names: the host's nodes take traffic to them for themselves."""
+    for n, address in enumerate(value):
+        _check_address(address, context, f"{path}[{n}]")
+    return value
+
+
+def load_balancer_ip(value: str, context: ServiceNotes, path: str, parent: Mapping[str, Any]) -> Any:
+    """The address that a load balancer of the host is to have; without effect for other types."""
+    if not value or parent.get("type") != "LoadBalancer":
+        return OMIT
+    _check_address(value, context, path)
+    return value
+
+
+def load_balancer_class(value: str, context: ServiceNotes, path: str, parent: Mapping[str, Any]) -> str:  # noqa: ARG001
+    """A class of the host's load balancers that the policy shares."""
+    if value not in context.settings.load_balancer_classes:
+        allowed = ", ".join(context.settings.load_balancer_classes) or "none"
+        raise Refused(
+            path,
+            f"the class {value!r} of load balancers is not given to this cluster",
+            f"{_POLICY}.loadBalancerClasses allows: {allowed}; without one it is the host's default",
+        )
+    return value
+
+
+def later(value: Any, context: ServiceNotes, path: str, parent: Mapping[str, Any]) -> Any:  # noqa: ARG001
+    """Left to `finish`."""
+    return OMIT
+
+
+def finish(spec: Object, context: ServiceNotes, path: str, value: Mapping[str, Any]) -> Object:  # noqa: ARG001
+    """The selector, which every host Service has."""
+    namespace = str(context.service["metadata"]["namespace"])
+    spec["selector"] = selector(value.get("selector") or {}, context.cluster, namespace)
+    return spec
+
+
+def selector(own: Mapping[str, str], cluster: Cluster, namespace: str) -> dict[str, str]:
+    """A Service's selector for the host.
+
+    One without a selector gets one that no pod has. So the host's controllers keep its endpoints empty, and
+    what a selector once found goes at once when it is taken away: Kubernetes itself leaves those addresses
+    where they are, of which the next pod may be a stranger's.
+    """
+    limits = identity.labels(cluster.name, namespace)
+    if not own:
+        return limits | {identity.COMPONENT: _NOBODY}
+    return {names.label_key(key): value for key, value in own.items()} | limits
+
+
+def _check_address(text: str, context: ServiceNotes, path: str) -> None:
+    ranges = context.settings.external_ips
+    if not is_within(text, ranges):
+        allowed = ", ".join(ranges) or "none"
+        raise Refused(
+            path,
+            f"{text!r} is not an address given to this cluster",
+            f"{_POLICY}.externalIPs allows: {allowed}",
+        )
+
+
+def is_within(text: str, ranges: Iterable[str]) -> bool:
+    """Whether a text is an IP address of one of these CIDRs."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return any(address in network for network in _networks(tuple(ranges)))
+
+
+@lru_cache(maxsize=8)
+def _networks(ranges: tuple[str, ...]) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(each) for each in ranges)
