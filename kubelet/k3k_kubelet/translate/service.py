@@ -1,7 +1,7 @@
 """Services: the tenant's to the host's, and the status back.
 
-Addresses and node ports are the host's. Where the spec has one, host and virtual cluster have the same; where it
-has none yet, the host gives it, and `allocated` says what the Service inside has to get.
+Addresses and node ports are the host's. Where the spec has one, host and virtual cluster have the same; where
+it has none yet, the host gives it, and `allocated` says what the Service inside has to get.
 """
 
 from collections.abc import Mapping
