@@ -113,7 +113,11 @@ class VirtualClusterArgs(TypedDict, total=False):
     image_pull_secrets: Optional[Sequence[str]]
     """Names of Secrets in the control plane's namespace that hold registry credentials."""
     service_cidr: Optional[str]
-    """Address range of the cluster's own Services, `10.43.0.0/16` by default. Cannot be changed later."""
+    (
+        "Address range of the cluster's Services, which have addresses of the host's: it has to contain the "
+        "host's range, and on Kubernetes 1.33 and newer may be any of its IP family. By default it is found "
+        "where the cluster runs. Cannot be changed later."
+    )
     cluster_domain: Optional[str]
     """DNS domain inside the cluster, `cluster.local` by default. Pods keep the one they started with."""
     expose: Optional[ExposeArgs]

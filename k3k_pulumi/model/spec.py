@@ -56,7 +56,7 @@ class VirtualClusterSpec(Part):
     kubelet_replicas: Integer = 1
     images: parts.Images = parts.Images()
     image_pull_secrets: tuple[parts.ObjectName, ...] = ()
-    service_cidr: Cidr = networks.parse("10.43.0.0/16")
+    service_cidr: Cidr | None = None
     cluster_domain: parts.Domain = "cluster.local"
     expose: parts.Expose = parts.Expose()
     persistence: parts.Persistence = parts.Persistence()
@@ -218,20 +218,7 @@ class VirtualClusterSpec(Part):
 
     @field_validator("service_cidr")
     @classmethod
-    def _is_service_range(cls, value: networks.Network) -> networks.Network:
-        rule(networks.check_service_range)(value)
-        return value
-
-    @field_validator("host_cidrs")
-    @classmethod
-    def _leaves_services_alone(
-        cls, value: tuple[networks.Network, ...], info: ValidationInfo
-    ) -> tuple[networks.Network, ...]:
-        services = info.data.get("service_cidr")
-        for network in value:
-            if services is not None and networks.overlap(network, services):
-                raise wrong(
-                    f"has {str(network)!r}, which overlaps service_cidr {str(services)!r}: give the "
-                    "cluster's Services a range that the host does not use"
-                )
+    def _is_service_range(cls, value: networks.Network | None) -> networks.Network | None:
+        if value is not None:
+            rule(networks.check_service_range)(value)
         return value

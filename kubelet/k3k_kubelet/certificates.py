@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import hashlib
+import ipaddress
 import json
 import logging
 import os
@@ -85,9 +86,21 @@ class Kubeconfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     mode: str = "0600"
 
 
-class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What `k3k-kubelet certificates` makes, in this order."""
+class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What must be so of the place before anything is made: an address, or `$NAME`, lies in a range.
 
+    `otherwise` is the error; `{address}` in it stands for the address.
+    """
+
+    address: str
+    within: str
+    otherwise: str
+
+
+class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What `k3k-kubelet certificates` checks and makes, in this order."""
+
+    addresses: tuple[Address, ...] = ()
     copy: tuple[Copy, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     kubeconfigs: tuple[Kubeconfig, ...] = ()
@@ -141,6 +154,8 @@ def apply(spec: Spec, environment: Mapping[str, str] | None = None) -> Outcome:
     environment = os.environ if environment is None else environment
     issued: list[str] = []
     renew_at = float("inf")
+    for index, address in enumerate(spec.addresses):
+        _check(f"addresses[{index}]", address, environment)
     for index, copy in enumerate(spec.copy):
         where = f"copy[{index}] ({copy.target})"
         _write(where, Path(copy.target), _read(where, "from", copy.source), _mode(where, copy.mode))
@@ -216,6 +231,16 @@ def _log_outcome(outcome: Outcome) -> None:
 
 def _pause(renew_at: float) -> float:
     return min(max(renew_at - time.time(), 1.0), CHECK_SECONDS)
+
+
+def _check(where: str, entry: Address, environment: Mapping[str, str]) -> None:
+    text = _expand(where, "address", entry.address, environment)
+    try:
+        is_within = ipaddress.ip_address(text) in ipaddress.ip_network(entry.within)
+    except ValueError as error:
+        raise CertificateError(f"{where}: {error}") from error
+    if not is_within:
+        raise CertificateError(entry.otherwise.replace("{address}", text))
 
 
 def _ensure(where: str, entry: Certificate, environment: Mapping[str, str]) -> tuple[_Issued, bool]:

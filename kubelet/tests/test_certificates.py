@@ -210,6 +210,31 @@ def test_maintain_reports_renewed_certificates(tmp_path: Path) -> None:
     assert read(tmp_path).subject.rfc4514_string() == "CN=kube-apiserver"
 
 
+@pytest.mark.parametrize(
+    ("address", "within", "is_refused"),
+    [
+        ("10.43.7.7", "10.43.0.0/16", False),
+        ("10.44.0.1", "10.43.0.0/16", True),
+        ("fd00::1", "0.0.0.0/0", True),
+        ("fd00::1", "::/0", False),
+    ],
+)
+def test_an_address_out_of_its_range_ends_it_before_anything_is_made(
+    tmp_path: Path, address: str, within: str, is_refused: bool
+) -> None:
+    target = tmp_path / "copy"
+    (tmp_path / "file").write_text("x")
+    check = {"address": "$ADDRESS", "within": within, "otherwise": "service_cidr: {address} is elsewhere"}
+    document = {"addresses": [check], "copy": [{"from": str(tmp_path / "file"), "to": str(target)}]}
+    spec = load(tmp_path, document)
+    if is_refused:
+        with pytest.raises(certificates.CertificateError, match=f"^service_cidr: {address} is elsewhere$"):
+            certificates.apply(spec, {"ADDRESS": address})
+    else:
+        certificates.apply(spec, {"ADDRESS": address})
+    assert target.exists() is not is_refused
+
+
 def test_copies(tmp_path: Path) -> None:
     (tmp_path / "from").write_bytes(b"\x00bytes\n")
     spec = load(

@@ -24,7 +24,7 @@ from tests.run import ROOT
         ({"mode": "sharde"}, "mode: "),
         ({"version": "1.34"}, "version: "),
         ({"servers": 3}, "servers: "),
-        ({"service_cidr": "10.96.0.0/16", "host_cidrs": ["10.96.0.0/12"]}, "overlaps"),
+        ({"service_cidr": "10.0.0.0/8"}, "service_cidr: "),
         ({"version": pulumi.Output.from_input("v1.34.4")}, "an Output"),
         ({"expose": {"type": "NodePort", **SOURCES}}, "host"),
         ({"tolerations": [{"Operator": "Exists"}]}, "tolerations"),

@@ -395,7 +395,6 @@ def test_the_serving_certificate_names_every_way_to_the_api(distribution: str) -
     text = json.dumps(objects)
     for name in (
         "127.0.0.1",
-        "10.43.0.1",
         "localhost",
         "kubernetes.default.svc.cluster.local",
         "my-c-api.team-my-c-control-plane.svc",

@@ -21,12 +21,18 @@ _API_ADDRESS = "API_SERVICE_HOST"
 _K3S_AUTHORITIES = ("server-ca", "client-ca", "request-header-ca")
 _SIZES = pods.sizes("10m", "32Mi", "128Mi")
 
+_WIDEST = 12
+"""Prefix of the largest IPv4 range that every kube-apiserver takes for Services."""
+_SERVICE_CIDRS_SINCE = 33
+"""First minor version of Kubernetes whose ranges for Services can grow at run time (KEP-1880)."""
+
 
 def kubernetes(spec: VirtualClusterSpec) -> dict[str, Any]:
     """The spec for the distribution `kubernetes`: every leaf certificate of the pod."""
     server, manager = f"{TLS}/{SERVER}", f"{TLS}/{CONTROLLER_MANAGER}"
     dns_names, ip_addresses = serving_names(spec, f"${_API_ADDRESS}")
     return {
+        "addresses": [_service_address(spec)],
         "certificates": [
             _certificate(
                 "server",
@@ -79,14 +85,41 @@ def kubernetes(spec: VirtualClusterSpec) -> dict[str, Any]:
     }
 
 
-def k3s(target: str) -> dict[str, Any]:
+def k3s(spec: VirtualClusterSpec, target: str) -> dict[str, Any]:
     """The spec for the distribution `k3s`: real files in `target`, where K3s writes its own too.
 
     A certificate without its key would be replaced by one of K3s' own without a word, so pairs are whole.
     """
     names = [f"{authority}.{kind}" for authority in _K3S_AUTHORITIES for kind in ("crt", "key")]
     names.append("service.key")
-    return {"copy": [{"from": f"{_AUTHORITIES}/{name}", "to": f"{target}/{name}"} for name in names]}
+    copies = [{"from": f"{_AUTHORITIES}/{name}", "to": f"{target}/{name}"} for name in names]
+    return {"addresses": [_service_address(spec)], "copy": copies}
+
+
+def service_range(spec: VirtualClusterSpec) -> str:
+    """The range of the API server's Services, as a flag of its container.
+
+    Services have the addresses of the host's. By default it is the largest block that an API server takes
+    around one of these: the host's own range, which is no larger, lies in it.
+    """
+    if spec.service_cidr is not None:
+        return str(spec.service_cidr)
+    return f"$({spec.names.api_host_variable})/{_WIDEST}"
+
+
+def _service_address(spec: VirtualClusterSpec) -> dict[str, str]:
+    """What has to be so of the host's Services for this range, and what to tell where it is not."""
+    cidr, found = spec.service_cidr, "{address}, an address of the host's Services,"
+    if cidr is None:
+        within = "0.0.0.0/0"
+        fix = "is none of IPv4: set it to the host's range of Services, /108 at most"
+    elif spec.version.minor >= _SERVICE_CIDRS_SINCE:
+        within = "0.0.0.0/0" if cidr.version == 4 else "::/0"
+        fix = f"is of another IP family than {cidr}: leave service_cidr out, or set it to the host's range"
+    else:
+        within = str(cidr)
+        fix = f"is not in {cidr}: leave service_cidr out, or set it to the host's range of Services"
+    return {"address": f"${_API_ADDRESS}", "within": within, "otherwise": f"service_cidr: {found} {fix}"}
 
 
 def issuing_containers(spec: VirtualClusterSpec) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -137,7 +170,10 @@ def serving_names(spec: VirtualClusterSpec, api_address: str) -> tuple[list[str]
     dns_names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
     dns_names.append(f"kubernetes.default.svc.{spec.cluster_domain}")
     dns_names += [api, f"{api}.{namespace}", f"{api}.{namespace}.svc"]
-    ip_addresses = ["127.0.0.1", str(spec.service_cidr[1]), api_address]
+    ip_addresses = ["127.0.0.1", api_address]
+    if spec.service_cidr is not None:
+        # That of `default/kubernetes` until the kubelet has given it the one that leads here.
+        ip_addresses.append(str(spec.service_cidr[1]))
     host = spec.expose.host
     if host is not None:
         (ip_addresses if networks.is_address(host) else dns_names).append(host)
@@ -151,6 +187,8 @@ def _container(spec: VirtualClusterSpec, target: dict[str, Any]) -> dict[str, An
         "args": ["certificates", "--spec", f"{_SPEC}/certificates.json"],
         "env": [{"name": _API_ADDRESS, "value": f"$({spec.names.api_host_variable})"}],
         "resources": _SIZES,
+        # So that who looks at the pod reads why it does not start.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": pods.container_security(),
         "volumeMounts": [
             {"name": "config", "mountPath": _SPEC, "readOnly": True},

@@ -36,7 +36,7 @@ def config(spec: VirtualClusterSpec) -> dict[str, str]:
     """File name -> content of what the containers read at their start."""
     return {
         "config.yaml": _json(_server(spec)),
-        "certificates.json": _json(certificates.k3s(f"{_DATA_DIR}/server/tls")),
+        "certificates.json": _json(certificates.k3s(spec, f"{_DATA_DIR}/server/tls")),
     }
 
 
@@ -67,7 +67,6 @@ def _server(spec: VirtualClusterSpec) -> dict[str, Any]:
         "data-dir": _DATA_DIR,
         "https-listen-port": SERVER_PORT,
         "token-file": f"{_TOKENS}/join-token",
-        "service-cidr": str(spec.service_cidr),
         "cluster-domain": spec.cluster_domain,
         "disable-agent": True,
         "disable-scheduler": True,
@@ -135,6 +134,7 @@ def _container(spec: VirtualClusterSpec, pki: ClusterPki[Value]) -> dict[str, An
             f"--config={_CONFIG}/config.yaml",
             "--advertise-address=$(POD_IP)",
             "--node-ip=$(POD_IP)",
+            f"--service-cidr={certificates.service_range(spec)}",
             *(f"--tls-san={name}" for name in (*dns_names, *ip_addresses)),
         ],
         "env": [

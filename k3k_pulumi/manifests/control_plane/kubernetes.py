@@ -90,7 +90,7 @@ def _api_server(spec: VirtualClusterSpec) -> dict[str, Any]:
         "api-audiences": f"{names.service_account_issuer},https://kubernetes.default.svc.{spec.cluster_domain}",
         "service-account-key-file": f"{_TRUST}/service-account.key",
         "service-account-signing-key-file": f"{_TRUST}/service-account.key",
-        "service-cluster-ip-range": str(spec.service_cidr),
+        "service-cluster-ip-range": certificates.service_range(spec),
         # So that any port which the host allocates is valid inside.
         "service-node-port-range": "1-65535",
         # Open watches and logs would hold a server that is to end for a minute.
