@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from k3k_pulumi.manifests import objects, pods
+from k3k_pulumi.manifests import network, objects, pods
 from k3k_pulumi.manifests.objects import Manifest, make
 from k3k_pulumi.manifests.services import API_PORT, EXTENSION_PORT, KUBELET_FIRST_PORT
 from k3k_pulumi.model import VirtualClusterSpec
@@ -89,6 +89,7 @@ def _config(spec: VirtualClusterSpec) -> str:
             "serviceAccount": names.workload,
             "clusterDomain": spec.cluster_domain,
             "version": str(spec.version),
+            "deniedCidrs": network.denied_cidrs(spec),
             **nodes,
         }
     )

@@ -94,6 +94,15 @@ def _outward(spec: VirtualClusterSpec) -> list[Rule]:
     return [{"ports": dns}, {"to": internet}]
 
 
+def denied_cidrs(spec: VirtualClusterSpec) -> list[str]:
+    """The addresses outside the cluster that its workloads may not connect to, as `_outward` has it."""
+    if spec.egress == "none":
+        return list(_WHOLE.values())
+    if spec.egress == "all":
+        return []
+    return [cidr for version in _WHOLE for cidr in networks.denied(spec.host_cidrs, version)]
+
+
 def _policy(
     spec: VirtualClusterSpec,
     name: str,

@@ -81,6 +81,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
         mirror_host_nodes: Whether all Nodes of the host appear inside, as they are there; takes the right to
             read them.
         unused_node_seconds: How long no pod must have named a Node before it goes.
+        denied_cidrs: Where the cluster's pods may not connect to; EndpointSlices of a tenant's own lead to no
+            such address that is not a pod's of the cluster.
         paths: Where files are.
         health_port: Port of /livez and /readyz.
         extension_port: Port for the virtual API server's aggregator. The NetworkPolicies open 9443.
@@ -100,6 +102,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     node_capacity: NodeCapacity = NodeCapacity()
     mirror_host_nodes: bool = False
     unused_node_seconds: float = 60.0
+    denied_cidrs: tuple[str, ...] = ("0.0.0.0/0", "::/0")
     paths: Paths = Paths()
     health_port: int = 8081
     first_port: int = 10250

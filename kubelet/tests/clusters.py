@@ -238,6 +238,7 @@ class Clusters:
             "serviceAccount": f"{CLUSTER}-workload",
             "clusterDomain": "cluster.local",
             "version": "v1.34.4",
+            "deniedCidrs": ["10.0.0.0/8", "fc00::/7"],
             "paths": {name: str(folder) for name, folder in folders.items()},
             "healthPort": self.health_port,
             "extensionPort": self.extension_port,

@@ -89,3 +89,17 @@ def test_every_selector_holds_labels_that_only_we_set() -> None:
     for policy in (each for each in manifests() if each["kind"] == "NetworkPolicy"):
         text = json.dumps(policy["spec"])
         assert text.count('"podSelector": {') == text.count('"k3k-pulumi.io/cluster": "c"')
+
+
+@pytest.mark.parametrize("host_cidrs", [[], ["198.51.100.0/24", "2001:db8::/32"]])
+def test_endpoint_slices_of_tenants_are_denied_what_their_workloads_are(host_cidrs: list[str]) -> None:
+    def denied(egress: str) -> list[str]:
+        made = manifests("c", egress=egress, host_cidrs=host_cidrs)
+        config = find(made, "ConfigMap", "c-kubelet", CONTROL_PLANE)["data"]["config.json"]
+        found: list[str] = json.loads(config)["deniedCidrs"]
+        return found
+
+    (internet,) = rules("c-workload", "team", "egress", host_cidrs=host_cidrs)[-1:]
+    assert denied("internet") == [cidr for peer in internet["to"] for cidr in peer["ipBlock"]["except"]]
+    assert denied("none") == ["0.0.0.0/0", "::/0"]
+    assert denied("all") == []

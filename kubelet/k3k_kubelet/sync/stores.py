@@ -93,7 +93,8 @@ class Stores:
         self.virtual_pods = Store({"node": _nodes, "uses": _uses}, _reduce_virtual_pod)
         self.virtual_nodes = Store({"port": partial(ports, config)}, reduce_virtual_node)
         self.virtual_services = Store({"namespace": _namespace}, _reduce_service)
-        self.host_pods = Store({"owner": self._owners, health.INDEX: health.signs}, _reduce_host_pod)
+        indexes = {"owner": self._owners, health.INDEX: health.signs, "address": _addresses}
+        self.host_pods = Store(indexes, _reduce_host_pod)
         self.host_nodes, self.host_quotas = Store(reduce=reduce_host_node), Store(reduce=reduce_quota)
         kinds = (CONFIG_MAPS, SECRETS)
         self.virtual_config = {kind.plural: Store(reduce=_reduce_to_version) for kind in kinds}
@@ -147,6 +148,13 @@ def _nodes(pod: Object) -> Iterable[str]:
     return (node,) if node else ()
 
 
+def _addresses(host_pod: Object) -> Iterable[str]:
+    """The addresses that a host pod has: those of one that has ended may be another's by now."""
+    if is_terminal(host_pod):
+        return ()
+    return [each["ip"] for each in (host_pod.get("status") or {}).get("podIPs") or () if each.get("ip")]
+
+
 def _namespace(obj: Object) -> Iterable[str]:
     return (obj["metadata"]["namespace"],)
 
@@ -185,15 +193,10 @@ def _reduce_host_pod(pod: Object) -> None:
 
 
 def _reduce_service(service: Object) -> None:
-    """Of a Service only what `translate.services` looks at."""
-    _reduce_to_version(service)
-    spec = service.get("spec") or {}
-    ports = [
-        {key: port[key] for key in ("name", "port", "protocol") if key in port}
-        for port in spec.get("ports") or ()
-    ]
-    service["spec"] = {"clusterIP": spec.get("clusterIP", ""), "ports": ports}
-    service.pop("status", None)
+    """Of a Service what its copy is made of, and what is known inside of its load balancer."""
+    (service["metadata"].get("annotations") or {}).pop(_LAST_APPLIED, None)
+    balancer = (service.get("status") or {}).get("loadBalancer")
+    service["status"] = {"loadBalancer": balancer} if balancer else {}
 
 
 def _reduce_to_version(obj: Object) -> None:
