@@ -90,6 +90,7 @@ POLICY = {
                     {"namespace": text, "name": text, "hostNamespace": text, "hostName": text}
                 ),
                 "hosts": ListOf(text),
+                "controllerNamespaces": ListOf(text),
             },
             "podDisruptionBudgets": _TO_HOST,
         },

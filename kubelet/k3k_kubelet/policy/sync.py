@@ -171,6 +171,11 @@ class HttpRoutes(ToHost, frozen=True):
         ),
     ] = ()
 
+    controller_namespaces: Annotated[
+        tuple[Name, ...],
+        about("Host namespaces whose pods may connect to the pods behind a route; without any, everybody."),
+    ] = ()
+
     def __post_init__(self) -> None:
         mapped = [(each.namespace, each.name) for each in self.gateways]
         twice = next((each for each in mapped if mapped.count(each) > 1), None)

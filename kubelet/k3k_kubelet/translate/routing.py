@@ -1,0 +1,74 @@
+"""What the rules for Ingresses and HTTPRoutes know and note down while one of them is translated."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from k3k_kubelet.translate import names
+from k3k_kubelet.translate.objects import Cluster, Dropped, ObjectRef, Refused
+
+_MAX_DROPPED = 10
+
+
+class Backend(NamedTuple):
+    """A port of a Service inside to which a controller of the host forwards.
+
+    Attributes:
+        namespace: the Service's namespace inside.
+        name: its name inside.
+        port: the port's name or number; None if none is named.
+    """
+
+    namespace: str
+    name: str
+    port: str | int | None
+
+
+@dataclass(slots=True)
+class Routing:
+    """One translation.
+
+    Attributes:
+        cluster: the virtual cluster.
+        obj: the tenant's object, never changed.
+        secrets: names of the Secrets of its namespace that it uses.
+        dropped: what was left out and is told to the tenant.
+    """
+
+    cluster: Cluster
+    obj: Mapping[str, Any]
+    secrets: set[str] = field(default_factory=set)
+    dropped: list[Dropped] = field(default_factory=list)
+
+    @property
+    def namespace(self) -> str:
+        """The object's namespace inside."""
+        return str(self.obj["metadata"]["namespace"])
+
+    def drop(self, path: str, reason: str) -> None:
+        """Note that a field is left out. Each note becomes an event: no object makes many."""
+        if len(self.dropped) < _MAX_DROPPED:
+            self.dropped.append(Dropped(path, reason))
+
+    def name_of(self, namespace: str, name: str, path: str) -> str:
+        """Host name of an object that the tenant refers to.
+
+        Raises:
+            Refused: no object can have that name.
+        """
+        if not names.is_name(name):
+            raise Refused(path, f"{name!r} is not a name that an object can have", "name one that can be")
+        return names.host_name(self.cluster.name, namespace, name)
+
+    def secret(self, name: str, path: str) -> str:
+        """Note that the object uses a Secret of its namespace; gives the name of the copy."""
+        copy = self.name_of(self.namespace, name, path)
+        self.secrets.add(name)
+        return copy
+
+    def secret_refs(self) -> frozenset[ObjectRef]:
+        """The Secrets that were noted, for the caller. None is waited for: a controller does without."""
+        return frozenset(
+            ObjectRef(self.namespace, name, names.host_name(self.cluster.name, self.namespace, name), True)
+            for name in self.secrets
+        )
