@@ -122,7 +122,7 @@ def test_the_defaults_are_baseline() -> None:
                     "annotations": [],
                     "controllerNamespaces": [],
                 },
-                "httpRoutes": {**OFF, "gateways": [], "hosts": []},
+                "httpRoutes": {**OFF, "gateways": [], "hosts": [], "controllerNamespaces": []},
                 "podDisruptionBudgets": ON,
             },
             "fromHost": {

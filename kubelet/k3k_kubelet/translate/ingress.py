@@ -75,12 +75,6 @@ def _backends(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield path.get("backend") or {}
 
 
-def tls_secrets(ingress: Mapping[str, Any]) -> frozenset[str]:
-    """Names inside of the Secrets that an Ingress uses; also of one that translation refuses."""
-    entries = (ingress.get("spec") or {}).get("tls") or ()
-    return frozenset(name for entry in entries if is_name(name := entry.get("secretName") or ""))
-
-
 def status(host_ingress: Mapping[str, Any]) -> Object:
     """The status inside: the addresses where the host's controller answers."""
     found = ((host_ingress.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()

@@ -198,18 +198,15 @@ def test_annotations_are_those_of_the_policy() -> None:
     assert metadata["annotations"]["k3k-pulumi.io/name"] == "front"
 
 
-def test_what_an_ingress_uses_is_known_without_translating_it() -> None:
+def test_what_an_ingress_forwards_to_is_known_without_translating_it() -> None:
     named = {"service": {"name": "api", "port": {"name": "http"}}}
     broken = {"service": {"name": "../x", "port": {"number": 1}}}
     spec = {
         "defaultBackend": WEB,
         "rules": [rule("victim.example.com", backend=named), rule(backend=broken), {"host": "a.b"}],
-        "tls": [{"secretName": "cert"}, {"hosts": ["x"]}, {"secretName": "../x"}],
     }
     assert ingress.backends(make(spec)) == {Backend("shop", "web", 80), Backend("shop", "api", "http")}
-    assert ingress.tls_secrets(make(spec)) == {"cert"}
     assert ingress.backends({"metadata": {"namespace": "shop"}}) == frozenset()
-    assert ingress.tls_secrets({"metadata": {"namespace": "shop"}}) == frozenset()
 
 
 def test_the_status_inside_is_where_the_host_s_controller_answers() -> None:
