@@ -4,6 +4,7 @@ Objects are plain dicts; nothing here does I/O or changes what it is given.
 """
 
 from k3k_kubelet.translate import (
+    claim,
     config,
     endpoint_slice,
     ephemeral,
@@ -17,6 +18,7 @@ from k3k_kubelet.translate import (
     status,
     token,
     update,
+    volume,
 )
 from k3k_kubelet.translate.identity import Identity
 from k3k_kubelet.translate.objects import (
@@ -45,6 +47,7 @@ __all__ = [
     "References",
     "Refused",
     "TokenProjection",
+    "claim",
     "config",
     "endpoint_slice",
     "ephemeral",
@@ -59,4 +62,5 @@ __all__ = [
     "status",
     "token",
     "update",
+    "volume",
 ]

@@ -1,7 +1,8 @@
-"""Events: what the host says about a pod's copy, said of the tenant's pod."""
+"""Events: what the host says about the copy of an object, said of the tenant's object."""
 
 import hashlib
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from k3k_kubelet.translate.objects import Cluster, Object
@@ -20,24 +21,36 @@ _COPIED = (
     "source",
     "type",
 )
-_MAX_POD = 220
+_MAX_NAME = 220
 
 
-def name(host_event: Mapping[str, Any], virtual_pod: Mapping[str, Any]) -> str:
+def name(host_event: Mapping[str, Any], obj: Mapping[str, Any]) -> str:
     """Name of the event inside: one for each of the host's, so that repeats are changes of it."""
     digest = hashlib.blake2b(host_event["metadata"]["uid"].encode(), digest_size=8).hexdigest()
-    pod = virtual_pod["metadata"]["name"][:_MAX_POD].rstrip("-.")
-    return f"{pod}.{digest}"
+    about = obj["metadata"]["name"][:_MAX_NAME].rstrip("-.")
+    return f"{about}.{digest}"
 
 
-def to_virtual(host_event: Mapping[str, Any], virtual_pod: Mapping[str, Any], cluster: Cluster) -> Object:
-    """The host's event about a pod's copy as one about the tenant's pod, with virtual names."""
-    metadata = virtual_pod["metadata"]
+def to_virtual(
+    host_event: Mapping[str, Any],
+    obj: Mapping[str, Any],
+    cluster: Cluster,
+    others: Mapping[str, str] = MappingProxyType({}),
+) -> Object:
+    """The host's event about an object's copy as one about the tenant's object, with virtual names.
+
+    Args:
+        host_event: the event.
+        obj: the object inside, of the same kind.
+        cluster: the virtual cluster.
+        others: uid on the host -> uid inside of what the object uses.
+    """
+    metadata = obj["metadata"]
     about = host_event["involvedObject"]
-    rewrite = rewriter(virtual_pod, cluster.name, cluster.namespace, about.get("uid", ""))
+    rewrite = rewriter(obj, cluster.name, cluster.namespace, about.get("uid", ""), others)
     involved = {
-        "apiVersion": "v1",
-        "kind": "Pod",
+        "apiVersion": about.get("apiVersion") or "v1",
+        "kind": about["kind"],
         "name": metadata["name"],
         "namespace": metadata["namespace"],
         "uid": metadata["uid"],
@@ -47,7 +60,7 @@ def to_virtual(host_event: Mapping[str, Any], virtual_pod: Mapping[str, Any], cl
     event: Object = {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": name(host_event, virtual_pod), "namespace": metadata["namespace"]},
+        "metadata": {"name": name(host_event, obj), "namespace": metadata["namespace"]},
         "involvedObject": involved,
         "message": rewrite(host_event.get("message", "")),
     }

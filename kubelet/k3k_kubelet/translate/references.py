@@ -12,12 +12,14 @@ from k3k_kubelet.translate.rules.references import DEFAULT_EXPIRATION
 def references(pod: Mapping[str, Any]) -> References:
     """Names inside of what a pod uses, in its own namespace; also for pods that translation refuses.
 
-    What no object can be called (`../x`) is left out: translation refuses such a pod.
+    What no object can be called (`../x`) is left out: translation refuses such a pod. A claim uses the one
+    that it is filled from.
     """
     spec = pod.get("spec") or {}
     config_maps = {services.source(spec)}
     secrets: set[str] = set()
     claims: set[str] = set()
+    _add(claims, spec.get("dataSource"))
     for kind in ("initContainers", "containers", "ephemeralContainers"):
         for container in spec.get(kind) or ():
             for source in container.get("envFrom") or ():

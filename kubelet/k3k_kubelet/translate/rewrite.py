@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from k3k_kubelet.translate import names
@@ -14,21 +15,29 @@ _HOST_NAME = re.compile(r"-[a-z2-7]{16}(?![a-z0-9])")
 """How a name made by `names` ends."""
 
 
-def rewriter(pod: Mapping[str, Any], cluster: str, host_namespace: str, host_uid: str) -> Rewrite:
-    """A function that puts virtual names into a message about a pod.
+def rewriter(
+    obj: Mapping[str, Any],
+    cluster: str,
+    host_namespace: str,
+    host_uid: str,
+    others: Mapping[str, str] = MappingProxyType({}),
+) -> Rewrite:
+    """A function that puts virtual names into a message about an object.
 
     Args:
-        pod: the tenant's pod.
+        obj: the tenant's object.
         cluster: name of the virtual cluster.
-        host_namespace: the namespace of its pods on the host.
-        host_uid: uid of the pod's copy, `""` for none.
+        host_namespace: the namespace of its copies on the host.
+        host_uid: uid of the object's copy, `""` for none.
+        others: uid on the host -> uid inside of what it uses: volumes are called by that of their claim.
 
     Returns:
         The function; what it does not know it leaves alone. The names are worked out on first need: most
         messages have none.
     """
     known: dict[str, str] = {}
-    namespace, uid = pod["metadata"]["namespace"], pod["metadata"]["uid"]
+    namespace = obj["metadata"]["namespace"]
+    uids = {**others, host_uid: obj["metadata"]["uid"]} if host_uid else others
 
     def replaced(match: re.Match[str]) -> str:
         found = match.groupdict()
@@ -42,10 +51,11 @@ def rewriter(pod: Mapping[str, Any], cluster: str, host_namespace: str, host_uid
 
     def rewrite(text: str) -> str:
         if host_namespace in text or _HOST_NAME.search(text):
-            known.update(known or _names(pod, cluster))
+            known.update(known or _names(obj, cluster))
             text = _places(host_namespace).sub(replaced, text)
-        if host_uid:  # anywhere: control groups are called `pod<uid>`, by systemd with underscores
-            text = text.replace(host_uid, uid).replace(host_uid.replace("-", "_"), uid.replace("-", "_"))
+        for there, uid in uids.items():
+            # Anywhere: control groups are called `pod<uid>`, by systemd with underscores.
+            text = text.replace(there, uid).replace(there.replace("-", "_"), uid.replace("-", "_"))
         return text
 
     return rewrite
@@ -65,9 +75,9 @@ def _places(host_namespace: str) -> re.Pattern[str]:
     )
 
 
-def _names(pod: Mapping[str, Any], cluster: str) -> dict[str, str]:
-    """Host name -> virtual name, of the pod and what it uses."""
-    metadata, used = pod["metadata"], references(pod)
+def _names(obj: Mapping[str, Any], cluster: str) -> dict[str, str]:
+    """Host name -> virtual name, of the object and what it uses."""
+    metadata, used = obj["metadata"], references(obj)
     namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
     known = {names.token_secret_name(cluster, namespace, name, uid): f"{name}-token"}
     for each in sorted({*used.config_maps, *used.secrets, *used.claims, name}):
