@@ -13,6 +13,8 @@ from k3k_kubelet.node import NodeManager
 from k3k_kubelet.node.heartbeat import Heartbeats
 from k3k_kubelet.node.hosts import HostNodes
 from k3k_kubelet.sync.config import ConfigController
+from k3k_kubelet.sync.copies import Copies
+from k3k_kubelet.sync.kinds.disruption_budgets import DisruptionBudgets
 from k3k_kubelet.sync.mirror import EventMirror
 from k3k_kubelet.sync.pods import PodController
 from k3k_kubelet.sync.shared import Shared
@@ -69,12 +71,14 @@ class Controllers:
         tokens = TokenController(shared)
         pods = PodController(shared, self._nodes, configs, tokens)
         config = shared.config
+        self._copies = (Copies(shared, DisruptionBudgets(shared)),)
         serving_ca = config.paths.tls / "kubelet-serving-ca.crt"
         self._all: tuple[Controller, ...] = (
             self._nodes,
             configs,
             tokens,
             pods,
+            *self._copies,
             EventMirror(shared),
             Registration(shared.virtual, address, config.extension_port, serving_ca),
         )
@@ -115,7 +119,8 @@ class Controllers:
         while True:
             await asyncio.sleep(PATROL_SECONDS)
             self._add_all()
-            for informer in self._shared.stores.informers:
+            copies = (informer for each in self._copies for informer in each.informers)
+            for informer in (*self._shared.stores.informers, *copies):
                 try:
                     await informer.verify()
                 except ApiError as error:

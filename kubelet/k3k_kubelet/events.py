@@ -1,4 +1,4 @@
-"""Events that the kubelet itself reports on virtual pods: refusals, lost pods, names that are taken."""
+"""Events that the kubelet itself reports on virtual objects: refusals, lost pods, names that are taken."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from k3k_kubelet.api import EVENTS, AlreadyExistsError, ApiClient, ApiError
+from k3k_kubelet.api import EVENTS, PODS, AlreadyExistsError, ApiClient, ApiError, Resource
 from k3k_kubelet.api.client import Object
 
 log = logging.getLogger(__name__)
@@ -20,9 +20,11 @@ COMPONENT = "k3k-kubelet"
 MAX_MESSAGE = 1024
 """Bytes that Kubernetes allows in an event's message."""
 REPEAT_SECONDS = 300.0
-"""The same event about the same pod is written again only so often; a retry each second is no news."""
+"""The same event about the same object is written again only so often; a retry each second is no news."""
 RETRY_SECONDS = 1.0
 """Pause while the API server cannot be asked."""
+_CLUSTER_SCOPED = "default"
+"""Namespace of events about objects that have none, as in Kubernetes."""
 REMEMBERED = 2000
 WAITING = 1000
 
@@ -50,16 +52,17 @@ class EventRecorder:
         self._next: tuple[Object, int] | None = None
         self._sent: OrderedDict[tuple[str, str, str], _Sent] = OrderedDict()
 
-    def emit(self, pod: Object, kind: Type, reason: str, message: str) -> None:
-        """Reports something about a virtual pod; equal reports become one event with a count.
+    def emit(self, obj: Object, kind: Type, reason: str, message: str, *, resource: Resource = PODS) -> None:
+        """Reports something about a virtual object; equal reports become one event with a count.
 
         Args:
-            pod: The pod as the virtual API server has it.
+            obj: The object as the virtual API server has it.
             kind: `Normal` or `Warning`.
             reason: One word for machines.
             message: What, where, and what to do; cut at 1024 bytes.
+            resource: Of the object.
         """
-        metadata = pod["metadata"]
+        metadata = obj["metadata"]
         message = message.encode()[:MAX_MESSAGE].decode(errors="ignore")
         key = (metadata["uid"], reason, message)
         now = asyncio.get_running_loop().time()
@@ -77,9 +80,10 @@ class EventRecorder:
         if len(self._sent) > REMEMBERED:
             self._sent.popitem(last=False)
         try:
-            self._queue.put_nowait((_event(metadata, kind, reason, message, sent.name), sent.count))
+            event = _event(resource, metadata, kind, reason, message, sent.name)
+            self._queue.put_nowait((event, sent.count))
         except asyncio.QueueFull:
-            log.warning("event dropped", extra={"pod": metadata["name"], "reason": reason})
+            log.warning("event dropped", extra={"object": metadata["name"], "reason": reason})
 
     async def run(self) -> None:
         """Writes what was reported, until cancelled; begun again, it goes on where it was."""
@@ -93,7 +97,7 @@ class EventRecorder:
                 if error.is_outage:
                     await asyncio.sleep(RETRY_SECONDS)
                     continue
-                fields = {"pod": event["involvedObject"]["name"], "error": str(error)}
+                fields = {"object": event["involvedObject"]["name"], "error": str(error)}
                 log.info("event not written", extra=fields)
             self._next = None
 
@@ -108,17 +112,19 @@ class EventRecorder:
             await self._virtual.patch(EVENTS, namespace, name, change)
 
 
-def _event(metadata: dict[str, Any], kind: Type, reason: str, message: str, name: str) -> Object:
-    now = timestamp()
+def _event(
+    resource: Resource, metadata: dict[str, Any], kind: Type, reason: str, message: str, name: str
+) -> Object:
+    now, namespace = timestamp(), metadata.get("namespace", "")
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": name, "namespace": metadata["namespace"]},
+        "metadata": {"name": name, "namespace": namespace or _CLUSTER_SCOPED},
         "involvedObject": {
-            "apiVersion": "v1",
-            "kind": "Pod",
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
             "name": metadata["name"],
-            "namespace": metadata["namespace"],
+            "namespace": namespace,
             "uid": metadata["uid"],
         },
         "type": kind,

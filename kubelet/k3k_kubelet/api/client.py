@@ -176,6 +176,7 @@ class ApiClient:
         name: str,
         *,
         uid: str | None = None,
+        resource_version: str | None = None,
         grace_period: int | None = None,
     ) -> Object:
         """Deletes an object.
@@ -185,15 +186,18 @@ class ApiClient:
             namespace: Its namespace, None for a cluster-scoped one.
             name: Its name.
             uid: Precondition: only the object with this uid.
+            resource_version: Precondition: only as it is at this version.
             grace_period: Seconds; the object's own default when None.
 
         Raises:
-            ConflictError: Another object has that name now.
+            ConflictError: Another object has that name now, or this one has changed.
             NotFoundError: There is none.
         """
         options: Object = {"kind": "DeleteOptions", "apiVersion": "v1"}
-        if uid is not None:
-            options["preconditions"] = {"uid": uid}
+        given = {"uid": uid, "resourceVersion": resource_version}
+        preconditions = {key: value for key, value in given.items() if value is not None}
+        if preconditions:
+            options["preconditions"] = preconditions
         if grace_period is not None:
             options["gracePeriodSeconds"] = grace_period
         return await self.request("DELETE", resource.path(namespace, name), body=options)

@@ -60,6 +60,11 @@ class UnauthorizedError(ApiError):
 class ForbiddenError(ApiError):
     """403: missing right, quota, Pod Security, or a webhook that said no."""
 
+    @property
+    def is_about_rights(self) -> bool:
+        """Whether the authorizer said no, rather than admission: its words name the account that asked."""
+        return 'User "' in self.message and '" cannot ' in self.message
+
 
 class NotFoundError(ApiError):
     """404."""

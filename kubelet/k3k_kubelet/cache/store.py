@@ -170,6 +170,14 @@ class Store:
             self._entries[entry.key] = structs.replace(entry, packed=b"", dictionary=b"")
             self._by_uid.pop(entry.uid, None)
 
+    def clear(self) -> None:
+        """Forgets everything, without telling anybody: what is known is no longer kept current."""
+        self._entries.clear()
+        self._by_uid.clear()
+        for table in self._by_value:
+            table.clear()
+        self.seen_version = 0
+
     def rewind(self) -> None:
         """Before a list that is older than what we know: the server lost its data, and the list is the truth.
 

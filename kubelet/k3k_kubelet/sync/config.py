@@ -1,4 +1,4 @@
-"""Copies of the ConfigMaps and Secrets that pods use, kept in step while they are used, removed afterwards.
+"""Copies of the ConfigMaps and Secrets that pods and other copies use: kept in step, removed afterwards.
 
 Both sides are watched by metadata alone; data is read when a version differs from what was copied last.
 """
@@ -36,16 +36,16 @@ SERVICES_SECONDS = 0.5
 """Changes of a namespace's Services within this time are one change of their variables: thousands may come at
 once. A pod that is made meanwhile does not wait for it."""
 NOT_UPDATED = "HostCopyNotUpdated"
-"""Reason of the event on a pod that runs with old data, as the host does not take the new."""
+"""Reason of the event on what goes on with old data, as the host does not take the new."""
 _TOLD = 10
-"""Pods that are told of one copy's failure."""
+"""Pods, and other objects, that are told of one copy's failure."""
 
 _State = tuple[str, int]
 """What says whether a source has changed: its uid and version; for what we make ourselves a count."""
 
 
 class ConfigController:
-    """Keeps host copies of what pods use equal to the virtual objects.
+    """Keeps host copies of what pods and other copies use equal to the virtual objects.
 
     Args:
         shared: The two clusters.
@@ -71,11 +71,14 @@ class ConfigController:
             store.subscribe(lambda change, plural=plural: self._copy_changed(plural, change))  # type: ignore[misc]
         stores.virtual_pods.subscribe(self._pod_changed)
         stores.virtual_services.subscribe(self._service_changed)
+        shared.uses.subscribe(self.queue.add)
 
     def add_all(self) -> None:
         """Looks at everything that is used or copied: at the start, and on patrol."""
         for text in self._shared.stores.virtual_pods.values("uses"):
             self.queue.add(Reference.parse(text))
+        for reference in self._shared.uses.references():
+            self.queue.add(reference)
         for plural, store in self._shared.stores.host_config.items():
             for entry in store:
                 self._add_copy(plural, entry)
@@ -123,7 +126,7 @@ class ConfigController:
         await asyncio.gather(*(self.reconcile(reference) for reference in due))
 
     async def reconcile(self, reference: Reference) -> None:
-        """Makes one copy equal to its source, or removes it when no pod uses it or the source is gone."""
+        """Makes one copy equal to its source, or removes it when nothing uses it or the source is gone."""
         async with self._locks.setdefault(reference, asyncio.Lock()):
             copy, state = self._copy(reference), self._state(reference)
             if state is None or not self._is_used(reference):
@@ -141,7 +144,7 @@ class ConfigController:
             self._copied[reference] = (state, int(written["metadata"]["resourceVersion"]))
 
     async def _work(self, reference: Reference) -> None:
-        """`reconcile`, and a word to the pods that go on with old data when it fails."""
+        """`reconcile`, and a word to those that go on with old data when it fails."""
         try:
             await self.reconcile(reference)
         except (NotFoundError, ConflictError):
@@ -157,6 +160,9 @@ class ConfigController:
             pod = entry.object()
             message = f"{what}: {self._shared.said_inside(pod, error)}"
             self._shared.events.emit(pod, "Warning", NOT_UPDATED, message)
+        for resource, obj in itertools.islice(self._shared.uses.users(reference), _TOLD):
+            message = f"{what}: {self._shared.said_inside(obj, error)}"
+            self._shared.events.emit(obj, "Warning", NOT_UPDATED, message, resource=resource)
 
     def _can_be_used(self, reference: Reference) -> bool:
         """Whether the copy is there; the variables of Services must also be those of now."""
@@ -166,8 +172,8 @@ class ConfigController:
         return reference.name != services.LINKS or (known is not None and known[0] == self._state(reference))
 
     def _is_used(self, reference: Reference) -> bool:
-        """Whether a pod uses an object that has a copy on the host, or gets one just now."""
-        return any(
+        """Whether something uses an object that has a copy on the host, or gets one just now."""
+        return self._shared.uses.used(reference) or any(
             pod.key in self._starting or self._shared.host_pod(*pod.key) is not None
             for pod in self._shared.stores.virtual_pods.by_index("uses", str(reference))
         )
@@ -248,7 +254,12 @@ class ConfigController:
 
     def _source_changed(self, plural: str, change: Change) -> None:
         reference = Reference(plural, *change.entry.key)
-        if self._copy(reference) or self._shared.stores.virtual_pods.by_index("uses", str(reference)):
+        is_used = self._shared.uses.used(reference)
+        if (
+            is_used
+            or self._copy(reference)
+            or self._shared.stores.virtual_pods.by_index("uses", str(reference))
+        ):
             self.queue.add(reference)
 
     def _copy_changed(self, plural: str, change: Change) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from k3k_kubelet.api import CONFIG_MAPS, ApiClient, ApiError
 from k3k_kubelet.api.client import Object
@@ -12,6 +12,7 @@ from k3k_kubelet.config import Config
 from k3k_kubelet.events import EventRecorder
 from k3k_kubelet.sync.policy import PolicyFile
 from k3k_kubelet.sync.stores import Stores
+from k3k_kubelet.sync.uses import Uses
 from k3k_kubelet.translate import Cluster, Identity, names
 from k3k_kubelet.translate.rewrite import rewriter
 
@@ -47,8 +48,9 @@ class Shared:
         virtual: Virtual API server.
         stores: What both have.
         policy: The tenant's policy.
-        events: For reports on virtual pods.
+        events: For reports on virtual objects.
         root_ca: CA certificate of the virtual API server, PEM.
+        uses: What objects other than pods use.
     """
 
     config: Config
@@ -59,15 +61,16 @@ class Shared:
     policy: PolicyFile
     events: EventRecorder
     root_ca: str
+    uses: Uses = field(default_factory=Uses)
 
     def host_name(self, namespace: str, name: str) -> str:
         """Name on the host of a virtual object."""
         return names.host_name(self.cluster.name, namespace, name)
 
-    def said_inside(self, pod: Object, error: Exception) -> str:
+    def said_inside(self, obj: Object, error: Exception) -> str:
         """What the tenant may read of a failure on the host: his own names, nobody else's."""
         if isinstance(error, ApiError):
-            return rewriter(pod, self.cluster.name, self.cluster.namespace, "")(error.message)
+            return rewriter(obj, self.cluster.name, self.cluster.namespace, "")(error.message)
         if isinstance(error, NameTakenError):
             return (
                 f"a {error.kind} of somebody else has the name on the host that this needs; it is left alone"

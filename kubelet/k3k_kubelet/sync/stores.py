@@ -24,7 +24,7 @@ from k3k_kubelet.config import Config
 from k3k_kubelet.node import health
 from k3k_kubelet.node.hosts import reduce_host_node, reduce_quota, reduce_virtual_node
 from k3k_kubelet.node.serving import ports
-from k3k_kubelet.translate import HostContainer, HostPod, downward, identity, is_terminal
+from k3k_kubelet.translate import HostContainer, HostObject, HostPod, downward, identity, is_terminal
 from k3k_kubelet.translate import pod as translate_pod
 
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -57,7 +57,7 @@ class Reference(msgspec.Struct, frozen=True):
         return Reference(*text.split("/"))
 
 
-def used_by(wanted: HostPod | HostContainer) -> list[Reference]:
+def used_by(wanted: HostPod | HostContainer | HostObject) -> list[Reference]:
     """What has to be on the host before that is."""
     config_maps = [Reference(CONFIG_MAPS.plural, ref.namespace, ref.name) for ref in wanted.config_maps]
     return config_maps + [Reference(SECRETS.plural, ref.namespace, ref.name) for ref in wanted.secrets]
@@ -93,12 +93,12 @@ class Stores:
         self.virtual_pods = Store({"node": _nodes, "uses": _uses}, _reduce_virtual_pod)
         self.virtual_nodes = Store({"port": partial(ports, config)}, reduce_virtual_node)
         self.virtual_services = Store({"namespace": _namespace}, _reduce_service)
-        indexes = {"owner": self._owners, health.INDEX: health.signs, "address": _addresses}
+        indexes = {"owner": self.owners, health.INDEX: health.signs, "address": _addresses}
         self.host_pods = Store(indexes, _reduce_host_pod)
         self.host_nodes, self.host_quotas = Store(reduce=reduce_host_node), Store(reduce=reduce_quota)
         kinds = (CONFIG_MAPS, SECRETS)
         self.virtual_config = {kind.plural: Store(reduce=_reduce_to_version) for kind in kinds}
-        self.host_config = {kind.plural: Store({"owner": self._owners}) for kind in kinds}
+        self.host_config = {kind.plural: Store({"owner": self.owners}) for kind in kinds}
         selector = f"{identity.CLUSTER}={cluster}"
         self.informers = [
             Informer(virtual, PODS, self.virtual_pods),
@@ -137,7 +137,8 @@ class Stores:
             return namespace, name
         return None
 
-    def _owners(self, obj: Object) -> Iterable[str]:
+    def owners(self, obj: Object) -> Iterable[str]:
+        """For an index: the virtual object that a host object stands for, as `namespace/name`."""
         owner = identity.owner_of(obj)
         if owner is not None and owner.cluster == self._cluster:
             yield f"{owner.namespace}/{owner.name}"

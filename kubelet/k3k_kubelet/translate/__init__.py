@@ -6,6 +6,7 @@ Objects are plain dicts; nothing here does I/O or changes what it is given.
 from k3k_kubelet.translate import (
     claim,
     config,
+    disruption_budget,
     endpoint_slice,
     ephemeral,
     events,
@@ -49,6 +50,7 @@ __all__ = [
     "TokenProjection",
     "claim",
     "config",
+    "disruption_budget",
     "endpoint_slice",
     "ephemeral",
     "events",

@@ -41,15 +41,15 @@ def pod_affinity_term(copy: Object, context: Context, path: str, value: Mapping[
     _merge_label_keys(copy["labelSelector"], value["labelSelector"], keys[0], "In", context)
     _merge_label_keys(copy["labelSelector"], value["labelSelector"], keys[1], "NotIn", context)
     if by_label is None:
-        limit(copy["labelSelector"], context, spaces or [context.namespace])
+        limit(copy["labelSelector"], context.cluster.name, spaces or [context.namespace])
     elif not by_label.get("matchLabels") and not by_label.get("matchExpressions"):
-        limit(copy["labelSelector"], context, None)
+        limit(copy["labelSelector"], context.cluster.name, None)
     else:
         chosen = _namespaces(by_label, f"{path}.namespaceSelector")
         if spaces:
             chosen = [_union(chosen, spaces, f"{path}.namespaceSelector")]
         copy["labelSelector"].setdefault("matchExpressions", []).extend(chosen)
-        limit(copy["labelSelector"], context, None)
+        limit(copy["labelSelector"], context.cluster.name, None)
     return copy
 
 
@@ -58,14 +58,14 @@ def topology_spread(copy: Object, context: Context, path: str, value: Mapping[st
     keys = copy.pop("matchLabelKeys", ())
     if "labelSelector" in copy:
         _merge_label_keys(copy["labelSelector"], value["labelSelector"], keys, "In", context)
-        limit(copy["labelSelector"], context, [context.namespace])
+        limit(copy["labelSelector"], context.cluster.name, [context.namespace])
     return copy
 
 
-def limit(chosen: Object, context: Context, namespaces: Iterable[str] | None) -> None:
-    """Narrow a selector on the host to the cluster, and to some of its namespaces."""
+def limit(chosen: Object, cluster: str, namespaces: Iterable[str] | None) -> None:
+    """Narrow a selector on the host to a cluster's pods, and to some of its namespaces."""
     labels = chosen.setdefault("matchLabels", {})
-    labels[identity.CLUSTER] = context.cluster.name
+    labels[identity.CLUSTER] = cluster
     if namespaces is None:
         return
     values = sorted(set(namespaces))

@@ -1,0 +1,88 @@
+"""Copies written to the host by server-side apply: fields of ours are as we say, those of others stay."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import orjson
+
+from k3k_kubelet.api import ApiClient, ConflictError, NotFoundError, PatchType, Resource
+from k3k_kubelet.api.client import Object
+from k3k_kubelet.sync.shared import NameTakenError
+from k3k_kubelet.translate import identity
+from k3k_kubelet.translate.names import DOMAIN
+
+FIELD_MANAGER = "k3k-pulumi"
+MANIFEST = f"{DOMAIN}/manifest"
+"""Annotation of a copy: a hash of what was applied last."""
+
+
+def fingerprint(manifest: Object) -> str:
+    """A hash of what is to be applied."""
+    raw = orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(raw, digest_size=12).hexdigest()
+
+
+def is_applied(manifest: Object, host: Object) -> bool:
+    """Whether `manifest` is what was applied last."""
+    found = host["metadata"].get("annotations") or {}
+    return bool(found.get(MANIFEST) == fingerprint(manifest))
+
+
+def has_all(wanted: Any, found: Any) -> bool:
+    """Whether an object has all that was applied; what is empty need not be there."""
+    if isinstance(wanted, dict):
+        fields = found if isinstance(found, dict) else {}
+        return all(has_all(value, fields.get(key)) for key, value in wanted.items())
+    if isinstance(wanted, list):
+        items = found if isinstance(found, list) else []
+        return len(wanted) == len(items) and all(map(has_all, wanted, items))
+    return bool(wanted == found) or (not wanted and found is None)
+
+
+async def apply(host: ApiClient, resource: Resource, manifest: Object, uid: str | None) -> Object:
+    """Makes a copy, or makes it what `manifest` says.
+
+    Args:
+        host: Host API server.
+        resource: Of the copy.
+        manifest: All that we say of it.
+        uid: The copy's, if it is known to be there.
+
+    Returns:
+        The copy as it is then.
+
+    Raises:
+        NameTakenError: An object of somebody else has the name; it is left alone.
+        ConflictError: The copy is of an earlier object of that name inside, or not the one of that uid.
+        ApiError: The host refused it, or did not answer.
+    """
+    metadata = manifest["metadata"]
+    namespace, name = metadata["namespace"], metadata["name"]
+    if uid is None:
+        uid = await _uid(host, resource, manifest)
+    annotations = {**metadata["annotations"], MANIFEST: fingerprint(manifest)}
+    body = {**manifest, "metadata": {**metadata, "annotations": annotations, **({"uid": uid} if uid else {})}}
+    return await host.patch(
+        *(resource, namespace, name, body), kind=PatchType.APPLY, field_manager=FIELD_MANAGER
+    )
+
+
+async def _uid(host: ApiClient, resource: Resource, manifest: Object) -> str | None:
+    """The uid of what has the name already, if that is the same object's copy."""
+    metadata = manifest["metadata"]
+    try:
+        found = await host.get(resource, metadata["namespace"], metadata["name"], metadata_only=True)
+    except NotFoundError:
+        return None
+    owner, wanted = identity.owner_of(found), identity.owner_of(manifest)
+    if owner is None or wanted is None or _named(owner) != _named(wanted):
+        raise NameTakenError(resource.kind, metadata["name"], owner)
+    if owner.uid and wanted.uid and owner.uid != wanted.uid:
+        raise ConflictError(409, "Conflict", f"{metadata['name']} is the copy of an earlier object")
+    return str(found["metadata"]["uid"])
+
+
+def _named(owner: identity.Identity) -> tuple[str, str, str]:
+    return owner.cluster, owner.namespace, owner.name

@@ -1,0 +1,384 @@
+"""Objects with copies on the host that are no pods: Services, claims, Ingresses, disruption budgets.
+
+One controller for each kind. Each round looks at one name inside, at what both sides have under it now, and
+does the next thing; nothing is remembered that the two API servers do not say. A kind that is turned off is
+followed until its copies are gone, and then costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from k3k_kubelet.api import ApiError, ConflictError, ForbiddenError, NotFoundError
+from k3k_kubelet.api.client import Object
+from k3k_kubelet.cache import Change, Entry, Informer, Store, WorkQueue
+from k3k_kubelet.cache.store import Key
+from k3k_kubelet.sync.apply import apply, has_all, is_applied
+from k3k_kubelet.sync.kind import Kind
+from k3k_kubelet.sync.shared import EXPECTED, NameTakenError, Shared
+from k3k_kubelet.sync.stores import used_by
+from k3k_kubelet.sync.uses import User
+from k3k_kubelet.translate import HostObject, Refused, identity
+
+log = logging.getLogger(__name__)
+
+CONCURRENCY = 16
+RETRY_SECONDS = 5.0
+REPAIR_SECONDS = 30.0
+"""A copy of which somebody takes fields of ours away again and again is put right only so often."""
+REFUSED = "HostCopyRefused"
+"""Reason of the event on an object that the host must not have as it is."""
+FAILED = "HostCopyFailed"
+"""Reason of the event on an object whose copy the host does not take."""
+KEPT = "HostCopyKept"
+"""Reason of the event on an object whose copy stays, though it would not be made anew."""
+_TOO_MANY = 429
+
+
+class Copies:
+    """Keeps the copies of one kind.
+
+    Args:
+        shared: The two clusters.
+        kind: The kind.
+        source: A store of the objects inside that is kept by somebody else; by default one of its own.
+        copies: The same of the copies; its first index is `owner`.
+
+    Attributes:
+        virtual: The objects inside, while there are copies or may be.
+        host: The copies.
+        informers: What fills these now, unless somebody else does.
+    """
+
+    def __init__(
+        self, shared: Shared, kind: Kind, source: Store | None = None, copies: Store | None = None
+    ) -> None:
+        self.kind = kind
+        self.informers: tuple[Informer, ...] = ()
+        owner = {"owner": shared.stores.owners}
+        self.host = Store({**owner, **kind.host_indexes}, kind.reduce_host) if copies is None else copies
+        self.virtual = Store(kind.indexes, kind.reduce) if source is None else source
+        self._shared = shared
+        self._has_source, self._has_copies = source is not None, copies is not None
+        self._ready = False
+        self._wake = asyncio.Event()
+        self._repaired: dict[Key, float] = {}
+        self._plural = kind.resource.plural
+        self.queue: WorkQueue[Key] = WorkQueue(
+            self._plural, self._reconcile, concurrency=CONCURRENCY, expected=EXPECTED
+        )
+        self.virtual.subscribe(self._virtual_changed)
+        self.host.subscribe(self._host_changed)
+        shared.uses.register(kind.resource, kind.source, self.virtual)
+        kind.copies = self
+
+    @property
+    def is_on(self) -> bool:
+        """Whether copies are made now."""
+        return self.kind.setting(self._shared.policy.current).enabled and self.kind.available()
+
+    def add_all(self) -> None:
+        """Looks at all objects of both sides: at the start, on patrol, and when the policy changed."""
+        self.check()
+        self._look_at_all()
+        self.kind.add_all()
+
+    def check(self) -> None:
+        """Looks whether the kind is to be followed: the policy changed, or what `available` says."""
+        self._wake.set()
+
+    def look(self, namespace: str, name: str) -> None:
+        """Looks at one object inside: something that its copy depends on changed."""
+        if self._ready:
+            self.queue.add((namespace, name))
+
+    def copy(self, namespace: str, name: str) -> Entry | None:
+        """The copy of an object inside, whichever incarnation; None if its annotations say otherwise."""
+        alias = self.kind.alias(name)
+        entry = self.host.get(self._shared.cluster.namespace, self._shared.host_name(namespace, alias))
+        if entry is None or self._shared.stores.owner(entry) != (namespace, alias):
+            return None
+        return entry
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.queue.run())
+            group.create_task(self._follow_while_needed())
+            group.create_task(self.kind.run())
+
+    async def _follow_while_needed(self) -> None:
+        looked = False
+        """Whether it is known that nothing is left of a time when the kind was turned on."""
+        while True:
+            self._wake.clear()
+            try:
+                if self.is_on or (not looked and await self._are_left()):
+                    looked = False
+                    await self._follow()
+                    if not self.kind.available():
+                        await self._remove_left()
+            except ApiError as error:
+                log.info("not turned off", extra={"resource": self._plural, "error": str(error)})
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            looked = True
+            await self._wake.wait()
+
+    async def _follow(self) -> None:
+        """Keeps copies, until the kind is turned off and none is left."""
+        log.info("followed", extra={"resource": self._plural})
+        self.informers = self._new_informers()
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(informer.run()) for informer in self.informers]
+                tasks.append(group.create_task(self._begin()))
+                while self._is_needed():
+                    self._wake.clear()
+                    await self._wake.wait()
+                for task in tasks:
+                    task.cancel()
+        finally:
+            self._ready, self.informers = False, ()
+        if not self._has_copies:
+            self.host.clear()
+        if not self._has_source:
+            self.virtual.clear()
+        self._repaired.clear()
+        log.info("no longer followed", extra={"resource": self._plural})
+
+    def _is_needed(self) -> bool:
+        if self.is_on:
+            return True
+        return self.kind.available() and not (self._ready and not any(map(self._key, self.host)))
+
+    async def _begin(self) -> None:
+        """Nothing is done before both sides are known completely."""
+        for informer in self.informers:
+            await informer.synced.wait()
+        self._ready = True
+        self._look_at_all()
+        self.check()
+
+    def _new_informers(self) -> tuple[Informer, ...]:
+        informers = []
+        if not self._has_copies:
+            informer = Informer(
+                *(self._shared.host, self.kind.resource, self.host),
+                namespace=self._shared.cluster.namespace,
+                label_selector=self._selector,
+            )
+            informers.append(informer)
+        if not self._has_source:
+            selector = self.kind.source_selector
+            informer = Informer(self._shared.virtual, self.kind.source, self.virtual, label_selector=selector)
+            informers.append(informer)
+        return tuple(informers)
+
+    @property
+    def _selector(self) -> str:
+        cluster = f"{identity.CLUSTER}={self._shared.cluster.name}"
+        return ",".join(filter(None, (cluster, self.kind.host_selector)))
+
+    async def _left(self) -> list[Object]:
+        """The copies that there are while nothing is followed."""
+        query = {"labelSelector": self._selector}
+        try:
+            found = await self._shared.host.list_all(
+                self.kind.resource, self._shared.cluster.namespace, query=query
+            )
+        except NotFoundError:  # the host does not have the resource
+            return []
+        return [each for each in found if self._is_copy(each)]
+
+    async def _are_left(self) -> bool:
+        return bool(await self._left())
+
+    async def _remove_left(self) -> None:
+        """What is left of a kind that the virtual cluster does not have any more."""
+        for host in await self._left():
+            if not self.kind.keeps(host):
+                await self._remove(host)
+
+    async def _reconcile(self, key: Key) -> float | None:
+        """One round for the object `key` inside; returns seconds after which another one is due."""
+        if not self._ready:
+            return None
+        virtual, copy = self.virtual.get(*key), self.copy(*key)
+        obj, host = virtual.object() if virtual else None, copy.object() if copy else None
+        if host is not None and (seconds := await self.kind.waits(obj, host)) is not None:
+            return seconds
+        if obj is None:
+            self._forget(key)
+            if host is not None:
+                await self._remove(host)
+            return None
+        if obj["metadata"].get("deletionTimestamp") and self.kind.ends(obj):
+            self._forget(key)
+            await (self.kind.gone(obj) if host is None else self._remove(host))
+            return None
+        owner = identity.owner_of(host) if host else None
+        if host is not None and owner is not None and owner.uid not in ("", obj["metadata"]["uid"]):
+            await self._remove(host)  # its end brings the next round
+            return None
+        return await self._keep(key, obj, host)
+
+    async def _keep(self, key: Key, obj: Object, host: Object | None) -> float | None:
+        """The round of an object that is there, and whose copy, if there is one, is its own."""
+        wanted = self._wanted(obj, host)
+        if wanted is None:
+            self._forget(key)
+            if host is not None and not self.kind.keeps(host):
+                await self._remove(host)
+            elif host is not None:
+                await self._tell_up(obj, host)
+            return None
+        if host is None or not host["metadata"].get("deletionTimestamp"):
+            if host is None or not is_applied(wanted.manifest, host):
+                host = await self._apply(key, obj, host, wanted)
+            elif not has_all(wanted.manifest, host):
+                if (pause := self._pause(key)) is not None:
+                    return pause
+                host = await self._apply(key, obj, host, wanted)
+            if host is None:
+                return 0.0
+            self._use(key, wanted)
+        await self._tell_up(obj, host)
+        return None
+
+    def _wanted(self, obj: Object, host: Object | None) -> HostObject | None:
+        """What the copy is to be; None, with an event if it is for the tenant to know, for none."""
+        setting = self.kind.setting(self._shared.policy.current)
+        off = "" if self.is_on else "copies of this kind are turned off"
+        if not off and not setting.selector.matches(obj["metadata"].get("labels")):
+            off = "the object does not have the labels that this needs"
+        if not off:
+            try:
+                return self.kind.to_host(obj, host)
+            except Refused as refused:
+                self._emit(obj, REFUSED, str(refused))
+                return None
+        if host is not None and self.kind.keeps(host):
+            self._emit(obj, KEPT, f"the copy on the host stays as it is, though by the policy {off}")
+        return None
+
+    async def _apply(self, key: Key, obj: Object, host: Object | None, wanted: HostObject) -> Object | None:
+        """The copy as it is then; None if the kind has dealt with a refusal of the host's."""
+        self._shared.check_anchor()
+        self._use(key, wanted)
+        uid = host["metadata"]["uid"] if host else None
+        try:
+            written = await apply(self._shared.host, self.kind.resource, wanted.manifest, uid)
+        except (ApiError, NameTakenError) as error:
+            if host is None:
+                self._forget(key)
+            if not _is_refusal(error):
+                raise
+            if isinstance(error, ApiError) and await self.kind.refused(obj, host, error):
+                return None
+            self._emit(obj, FAILED, self._said(obj, error))
+            raise
+        self.host.observe(written)
+        for dropped in wanted.dropped:
+            self._emit(obj, "FieldDropped", str(dropped))
+        if host is None:
+            fields = {"resource": self._plural, "object": "/".join(key)}
+            log.info("copy made", extra={**fields, "host_name": written["metadata"]["name"]})
+        return written
+
+    def _pause(self, key: Key) -> float | None:
+        """Seconds until a copy may be put right once more; None for now."""
+        now = asyncio.get_running_loop().time()
+        since = now - self._repaired.get(key, float("-inf"))
+        if since < REPAIR_SECONDS:
+            return REPAIR_SECONDS - since
+        self._repaired[key] = now
+        log.info("put right", extra={"resource": self._plural, "object": "/".join(key)})
+        return None
+
+    async def _tell_up(self, obj: Object, host: Object) -> None:
+        try:
+            await self.kind.up(obj, host)
+        except NotFoundError:
+            return  # the object is gone: the watch tells
+
+    async def _remove(self, host: Object) -> None:
+        metadata = host["metadata"]
+        if metadata.get("deletionTimestamp"):
+            return
+        try:
+            await self._shared.host.delete(
+                *(self.kind.resource, metadata["namespace"], metadata["name"]),
+                uid=metadata["uid"],
+                resource_version=metadata["resourceVersion"],
+            )
+        except NotFoundError:
+            return
+        log.info("copy removed", extra={"resource": self._plural, "host_name": metadata["name"]})
+
+    def _use(self, key: Key, wanted: HostObject) -> None:
+        self._shared.uses.set(User(self.kind.resource, *key), used_by(wanted))
+
+    def _forget(self, key: Key) -> None:
+        self._repaired.pop(key, None)
+        self._shared.uses.set(User(self.kind.resource, *key), ())
+
+    def _emit(self, obj: Object, reason: str, message: str) -> None:
+        self._shared.events.emit(obj, "Warning", reason, message, resource=self.kind.source)
+
+    def _said(self, obj: Object, error: ApiError | NameTakenError) -> str:
+        """What the tenant may read: the host's words about a right of the kubelet's name its account."""
+        if isinstance(error, ForbiddenError) and error.is_about_rights:
+            log.warning("a right is missing", extra={"resource": self._plural, "error": str(error)})
+            return "the virtual kubelet has no right to make copies of this kind"
+        return self._shared.said_inside(obj, error)
+
+    def _look_at_all(self) -> None:
+        if not self._ready:
+            return
+        for entry in self.virtual:
+            self.queue.add(entry.key)
+        for entry in self.host:
+            self._add_copy(entry)
+
+    def _virtual_changed(self, change: Change) -> None:
+        if self._ready:
+            self.queue.add(change.entry.key)
+
+    def _host_changed(self, change: Change) -> None:
+        if self._ready:
+            self._add_copy(change.entry)
+            if change.new is None and not self.is_on:
+                self.check()
+
+    def _add_copy(self, host: Entry) -> None:
+        key = self._key(host)
+        if key is not None:
+            self.queue.add(key)
+
+    def _key(self, host: Entry) -> Key | None:
+        """The object inside that a host object is the copy of; None if it is no copy of this kind."""
+        found = self._shared.stores.owner(host)
+        return None if found is None else self._of(found, host.name)
+
+    def _is_copy(self, host: Object) -> bool:
+        owner = identity.owner_of(host)
+        if owner is None or owner.cluster != self._shared.cluster.name:
+            return False
+        return self._of((owner.namespace, owner.name), host["metadata"]["name"]) is not None
+
+    def _of(self, found: Key, host_name: str) -> Key | None:
+        namespace, alias = found
+        name = self.kind.named(alias)
+        if name is None or host_name != self._shared.host_name(namespace, alias):
+            return None
+        return namespace, name
+
+
+def _is_refusal(error: ApiError | NameTakenError) -> bool:
+    """Whether the host has decided against a copy, and not just failed or been overtaken."""
+    if isinstance(error, NameTakenError):
+        return True
+    overtaken = isinstance(error, ConflictError) or error.code == _TOO_MANY
+    return not error.is_outage and not overtaken
