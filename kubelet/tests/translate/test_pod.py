@@ -240,7 +240,6 @@ LEFT_OUT: list[dict[str, Any]] = [
     {"enableServiceLinks": True},
     {"enableServiceLinks": None},
     {"ephemeralContainers": [{"name": "debug", "image": "x", "securityContext": {"privileged": True}}]},
-    {"resourceClaims": []},
     {"schedulingGates": []},
     {"hostNetwork": False, "hostPID": False, "hostIPC": False},
     {"securityContext": None},

@@ -60,8 +60,6 @@ def test_a_refusal_reads_as_one_sentence_for_an_event() -> None:
 @pytest.mark.parametrize(
     ("spec", "container", "path"),
     [
-        ({"resourceClaims": [{"name": "a", "resourceClaimName": "b"}]}, {}, "spec.resourceClaims"),
-        ({}, {"resources": {"claims": [{"name": "a"}]}}, "spec.containers[0].resources.claims"),
         ({"schedulingGroup": {"podGroupName": "a"}}, {}, "spec.schedulingGroup"),
         (
             {"securityContext": {"windowsOptions": {"hostProcess": True}}},

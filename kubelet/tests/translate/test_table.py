@@ -44,7 +44,7 @@ def differences(kind: str, shape: schema.Shape, path: str) -> Iterator[str]:
 
 
 def struct_differences(kind: str, struct: schema.Struct, path: str) -> Iterator[str]:
-    if kind != f"V1{struct.name}":
+    if kind.removeprefix("Core") != f"V1{struct.name}":
         yield f"{path}: {kind} in Kubernetes, {struct.name} in the table"
     model = getattr(client, kind)
     fields = {model.attribute_map[name]: type_ for name, type_ in model.openapi_types.items()}

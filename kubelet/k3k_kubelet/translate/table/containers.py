@@ -13,7 +13,6 @@ from k3k_kubelet.translate.schema import (
     Struct,
     by_policy,
     copied,
-    refused,
     translated,
 )
 from k3k_kubelet.translate.table.security import CONTAINER_SECURITY
@@ -67,7 +66,7 @@ HANDLER = Struct(
     },
 )
 _HANDLER = copied(HANDLER, "see there")
-_CLAIMS = refused("ResourceClaims are not given to the tenants of this cluster")
+_CLAIMS = copied(ListOf(Struct("ResourceClaim", {"name": copied(STRING), "request": copied(STRING)})))
 RESOURCES = Struct(
     "ResourceRequirements",
     {"claims": _CLAIMS, "limits": copied(QUANTITIES), "requests": copied(QUANTITIES)},

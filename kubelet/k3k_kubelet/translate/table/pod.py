@@ -31,6 +31,20 @@ _DNS = Struct(
         "searches": copied(STRINGS),
     },
 )
+_RESOURCE_CLAIM = Struct(
+    "PodResourceClaim",
+    {
+        "name": copied(STRING),
+        "resourceClaimName": by_policy(
+            STRING, "if pods.resourceClaims has it", security.one_of("resourceClaims", "resource_claims")
+        ),
+        "resourceClaimTemplateName": by_policy(
+            STRING,
+            "if pods.resourceClaimTemplates has it",
+            security.one_of("resourceClaimTemplates", "resource_claim_templates"),
+        ),
+    },
+)
 _HOST_ALIAS = Struct("HostAlias", {"hostnames": copied(STRINGS), "ip": copied(STRING)})
 
 POD_SPEC = Struct(
@@ -89,7 +103,7 @@ POD_SPEC = Struct(
             STRING, "if pods.priorityClasses has it, else left out", pod.priority_class
         ),
         "readinessGates": copied(ListOf(_NAME), "their conditions are written to the host's pod"),
-        "resourceClaims": refused("ResourceClaims are not given to the tenants of this cluster"),
+        "resourceClaims": copied(ListOf(_RESOURCE_CLAIM), "the host's own: those inside are not copied"),
         "resources": copied(RESOURCES),
         "restartPolicy": copied(STRING),
         "runtimeClassName": by_policy(
