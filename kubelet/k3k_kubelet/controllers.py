@@ -14,7 +14,10 @@ from k3k_kubelet.node.heartbeat import Heartbeats
 from k3k_kubelet.node.hosts import HostNodes
 from k3k_kubelet.sync.config import ConfigController
 from k3k_kubelet.sync.copies import Copies
+from k3k_kubelet.sync.kinds.backends import Backends
 from k3k_kubelet.sync.kinds.disruption_budgets import DisruptionBudgets
+from k3k_kubelet.sync.kinds.http_routes import HttpRoutes
+from k3k_kubelet.sync.kinds.ingresses import Ingresses
 from k3k_kubelet.sync.mirror import EventMirror
 from k3k_kubelet.sync.pods import PodController
 from k3k_kubelet.sync.shared import Shared
@@ -71,7 +74,13 @@ class Controllers:
         tokens = TokenController(shared)
         pods = PodController(shared, self._nodes, configs, tokens)
         config = shared.config
-        self._copies = (Copies(shared, DisruptionBudgets(shared)),)
+        ingresses, routes = Copies(shared, Ingresses(shared)), Copies(shared, HttpRoutes(shared))
+        self._copies = (
+            Copies(shared, DisruptionBudgets(shared)),
+            ingresses,
+            routes,
+            Copies(shared, Backends(shared, ingresses, routes), stores.virtual_services),
+        )
         serving_ca = config.paths.tls / "kubelet-serving-ca.crt"
         self._all: tuple[Controller, ...] = (
             self._nodes,

@@ -78,6 +78,11 @@ class Copies:
         """Whether copies are made now."""
         return self.kind.setting(self._shared.policy.current).enabled and self.kind.available()
 
+    @property
+    def is_known(self) -> bool:
+        """Whether both sides are known completely, as far as they are to be."""
+        return self._ready if self.is_on else not self.kind.undecided()
+
     def add_all(self) -> None:
         """Looks at all objects of both sides: at the start, on patrol, and when the policy changed."""
         self.check()
@@ -113,6 +118,9 @@ class Copies:
         """Whether it is known that nothing is left of a time when the kind was turned on."""
         while True:
             self._wake.clear()
+            if self.kind.undecided():
+                await self._wake.wait()
+                continue
             try:
                 if self.is_on or (not looked and await self._are_left()):
                     looked = False

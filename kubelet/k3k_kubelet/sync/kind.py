@@ -80,6 +80,10 @@ class Kind(ABC):
         """Whether both API servers have the resource; whoever knows of a change calls `copies.check()`."""
         return True
 
+    def undecided(self) -> bool:
+        """Whether it is yet to be found out what `available` says: until then nothing is made or removed."""
+        return False
+
     def alias(self, name: str) -> str:
         """The name that the annotations of the copy of an object of this name say.
 

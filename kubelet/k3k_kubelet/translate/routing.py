@@ -23,6 +23,11 @@ class Backend(NamedTuple):
     name: str
     port: str | int | None
 
+    @property
+    def service(self) -> str:
+        """`namespace/name` of the Service."""
+        return f"{self.namespace}/{self.name}"
+
 
 @dataclass(slots=True)
 class Routing:

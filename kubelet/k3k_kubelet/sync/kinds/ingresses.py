@@ -1,0 +1,50 @@
+"""Ingresses: served by the host's controllers, their addresses shown inside."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+from k3k_kubelet.api import INGRESSES
+from k3k_kubelet.api.client import Object
+from k3k_kubelet.cache.store import IndexFunction
+from k3k_kubelet.policy import Policy, ToHost
+from k3k_kubelet.sync.kind import Kind
+from k3k_kubelet.sync.kinds.backends import BACKEND, hints
+from k3k_kubelet.translate import HostObject, ingress
+
+
+def _backends(obj: Object) -> Iterable[str]:
+    return {each.service for each in ingress.backends(obj)}
+
+
+class Ingresses(Kind):
+    """Ingresses. The Secrets that they name are on the host as long as they are."""
+
+    resource = INGRESSES
+
+    indexes: Mapping[str, IndexFunction] = {BACKEND: _backends}
+
+    def setting(self, policy: Policy) -> ToHost:
+        """The part of the policy about them."""
+        return policy.sync.to_host.ingresses
+
+    def to_host(self, obj: Object, host: Object | None) -> HostObject | None:  # noqa: ARG002
+        """The copy as it should be."""
+        made = ingress.to_host(obj, self.shared.cluster, self.shared.policy.current.sync.to_host.ingresses)
+        dropped = hints(ingress.backends(obj), self.shared.stores.virtual_services)
+        return dataclasses.replace(made, dropped=(*made.dropped, *dropped))
+
+    async def up(self, obj: Object, host: Object) -> None:
+        """Shows where the host's controller answers."""
+        wanted = ingress.status(host)
+        if wanted == ingress.status(obj):
+            return
+        metadata = obj["metadata"]
+        body = {
+            "metadata": {"uid": metadata["uid"]},
+            "status": {"loadBalancer": {"ingress": wanted["loadBalancer"].get("ingress")}},
+        }
+        await self.shared.virtual.patch(
+            *(INGRESSES, metadata["namespace"], metadata["name"], body), subresource="status"
+        )
