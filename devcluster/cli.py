@@ -59,6 +59,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("version", choices=sorted(golang.SKEWED))
     command.set_defaults(run=_control_plane)
+    command = commands.add_parser(
+        "ingress-controller",
+        help="build the image of an ingress controller and gateway for tests; print its archive, and the "
+        "folder of the Gateway API's CRDs",
+    )
+    command.set_defaults(run=_ingress_controller)
     command = commands.add_parser("kubeconfig", parents=[named], help="print the path of the kubeconfig")
     command.set_defaults(run=_kubeconfig)
     command = commands.add_parser("audit-log", parents=[named], help="print the path of the audit log")
@@ -116,6 +122,12 @@ def _load(options: argparse.Namespace) -> None:
 def _control_plane(options: argparse.Namespace) -> None:
     for archive in images.control_plane(options.version, Progress()):
         print(archive)
+
+
+def _ingress_controller(_options: argparse.Namespace) -> None:
+    progress = Progress()
+    print(images.ingress_controller(progress))
+    print(golang.module_folder(golang.INGRESS, "sigs.k8s.io/gateway-api", progress) / "config/crd/standard")
 
 
 def _kubeconfig(options: argparse.Namespace) -> None:

@@ -106,6 +106,8 @@ METRICS_SERVER = Module(
     ("tool",),
     {"k8s.io/client-go/pkg/version.gitVersion": "v0.9.0"},
 )
+INGRESS = Module("ingress", HERE / "tools/ingress", (".",))
+"""For tests alone: not every `up` builds it."""
 CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager")
 
 
@@ -170,6 +172,14 @@ def build(module: Module, progress: Progress) -> Path:
     return module.output
 
 
+def module_folder(module: Module, dependency: str, progress: Progress) -> Path:
+    """The folder with the sources of a module that another one depends on."""
+    program = toolchain(progress)
+    shell.run(program, "mod", "download", dependency, cwd=module.folder, env=ENVIRONMENT)
+    found = shell.run(program, "list", "-m", "-f", "{{.Dir}}", dependency, cwd=module.folder, env=ENVIRONMENT)
+    return Path(found.strip())
+
+
 def _forget_old(module: Module) -> None:
     """Removes outputs of older sources, but none that a running instance has mounted."""
     used = {link.resolve() for instance in config.instances() for link in instance.folder.glob("bin/*")}
@@ -187,3 +197,4 @@ def check(progress: Progress) -> None:
     with progress.step("Go: vet and tests"):
         shell.run(program, "vet", "./...", cwd=KUBE.folder, env=ENVIRONMENT)
         shell.run(program, "test", "./networkpolicy/...", cwd=KUBE.folder, env=ENVIRONMENT)
+        shell.run(program, "vet", "./...", cwd=INGRESS.folder, env=ENVIRONMENT)

@@ -19,6 +19,8 @@ from devcluster.progress import Progress
 
 BUSYBOX = storage.HELPER_IMAGE
 AGNHOST = "registry.k8s.io/e2e-test-images/agnhost:2.56"
+INGRESS = "localhost/k3k-pulumi/ingress:v3.7.9"
+"""devcluster/tools/ingress: an ingress controller and gateway for tests; the version is Traefik's."""
 KUBERNETES = [f"registry.k8s.io/{name}:{config.KUBERNETES}" for name in (
     "kube-apiserver", "kube-controller-manager", "kube-scheduler",
 )]  # fmt: skip
@@ -70,6 +72,16 @@ def control_plane(version: str, progress: Progress) -> list[Path]:
         for reference in (f"registry.k8s.io/{name}:{version}" for name in golang.CONTROL_PLANE)
     ]
     return [make(recipe, progress) for recipe in recipes]
+
+
+def ingress_controller(progress: Progress) -> Path:
+    """Archive of the image INGRESS, which takes minutes to build the first time."""
+    built = golang.build(golang.INGRESS, progress)
+    program = built / "ingress"
+    recipe = Recipe(
+        INGRESS, built.name, lambda path: _program(path, INGRESS, program, "ingress", user="65534")
+    )
+    return make(recipe, progress)
 
 
 def make(recipe: Recipe, progress: Progress) -> Path:

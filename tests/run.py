@@ -84,9 +84,11 @@ class Run:
             tool("devcluster", "down", "--name", started.read_text())
         else:
             # Only here, so that runs without a cluster do not load the Kubernetes client.
+            from tests.e2e.support import ingress_controller
             from tests.e2e.support.shared import remove_shared_clusters
 
             remove_shared_clusters(self.folder)
+            ingress_controller.remove(self.folder)
         shutil.rmtree(self.folder)
 
 
@@ -127,6 +129,21 @@ def load_control_plane(folder: Path, name: str, version: str) -> None:
             archives = tool("devcluster", "control-plane", version).splitlines()
             tool("devcluster", "load", *archives, "--name", name)
             loaded.touch()
+
+
+def load_ingress_controller(folder: Path, name: str) -> Path:
+    """Builds the tests' ingress controller and loads it into the dev cluster, once per run.
+
+    Returns:
+        The folder of the CRDs of the Gateway API.
+    """
+    with locked(folder, "ingress-image"):
+        loaded = folder / "ingress-image-loaded"
+        if not loaded.exists():
+            archive, definitions = tool("devcluster", "ingress-controller").splitlines()
+            tool("devcluster", "load", archive, "--name", name)
+            loaded.write_text(definitions)
+        return Path(loaded.read_text())
 
 
 def _is_up(name: str) -> bool:

@@ -15,6 +15,7 @@ from k3k_pulumi import direct
 from tests import run
 from tests.e2e.support.clusters import Access, View, variant
 from tests.e2e.support.diagnostics import describe
+from tests.e2e.support.ingress_controller import IngressController, shared_controller
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.objects import KUBELET
 from tests.e2e.support.polling import eventually
@@ -53,6 +54,15 @@ def kubelet_image(request: pytest.FixtureRequest, host: Host) -> str:
     if not config.option.host_kubeconfig:
         run.load_kubelet_image(config.stash[run.FOLDER], config.option.devcluster)
     return KUBELET
+
+
+@pytest.fixture(scope="session")
+def ingress_controller(request: pytest.FixtureRequest, host: Host) -> IngressController:
+    """The host's ingress controller and gateway, which all tests of the run share; made on first use."""
+    config = request.config
+    folder = config.stash[run.FOLDER]
+    definitions = run.load_ingress_controller(folder, config.option.devcluster)
+    return shared_controller(folder, host.kubeconfig, definitions)
 
 
 def watch(node: pytest.Item, *kubectls: Kubectl) -> None:

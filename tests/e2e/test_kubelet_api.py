@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import socket
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -18,6 +15,7 @@ from kubernetes import client, config
 from kubernetes.stream import portforward
 
 from tests.e2e.support.clusters import View, both, running
+from tests.e2e.support.forwarding import forwarded
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.objects import container, pod, shell
 from tests.e2e.support.polling import eventually
@@ -27,23 +25,6 @@ SERVER = shell(
     f"mkdir /tmp/www && head -c {SIZE} /dev/urandom > /tmp/www/blob && exec httpd -f -p 8080 -h /tmp/www",
     readinessProbe={"tcpSocket": {"port": 8080}, "periodSeconds": 1},
 )
-
-
-@contextmanager
-def forwarded(inside: Kubectl, name: str, port: int) -> Iterator[int]:
-    """A local port that `kubectl port-forward` forwards to the pod's."""
-    command = inside.command("port-forward", f"pod/{name}", f":{port}")
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=inside.environment()
-    ) as process:
-        try:
-            assert process.stdout is not None
-            said = process.stdout.readline().decode()
-            found = re.search(r"127\.0\.0\.1:(\d+)", said)
-            assert found, said
-            yield int(found[1])
-        finally:
-            process.kill()
 
 
 def fetch(port: int, path: str) -> bytes:

@@ -1,0 +1,27 @@
+"""Ports of pods on this machine."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.e2e.support.kubectl import Kubectl
+
+
+@contextmanager
+def forwarded(kubectl: Kubectl, name: str, port: int) -> Iterator[int]:
+    """A local port that `kubectl port-forward` forwards to the pod's."""
+    command = kubectl.command("port-forward", f"pod/{name}", f":{port}")
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=kubectl.environment()
+    ) as process:
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline().decode()
+            found = re.search(r"127\.0\.0\.1:(\d+)", said)
+            assert found, said
+            yield int(found[1])
+        finally:
+            process.kill()
