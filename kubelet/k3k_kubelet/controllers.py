@@ -12,6 +12,7 @@ from k3k_kubelet.leader import Leader
 from k3k_kubelet.node import NodeManager
 from k3k_kubelet.node.heartbeat import Heartbeats
 from k3k_kubelet.node.hosts import HostNodes
+from k3k_kubelet.sync.classes import KINDS, Classes
 from k3k_kubelet.sync.config import ConfigController
 from k3k_kubelet.sync.copies import Copies
 from k3k_kubelet.sync.kinds.backends import Backends
@@ -75,11 +76,12 @@ class Controllers:
         pods = PodController(shared, self._nodes, configs, tokens)
         config = shared.config
         ingresses, routes = Copies(shared, Ingresses(shared)), Copies(shared, HttpRoutes(shared))
-        self._copies = (
+        self._followed: tuple[Copies | Classes, ...] = (
             Copies(shared, DisruptionBudgets(shared)),
             ingresses,
             routes,
             Copies(shared, Backends(shared, ingresses, routes), stores.virtual_services),
+            *(Classes(shared, kind) for kind in KINDS),
         )
         serving_ca = config.paths.tls / "kubelet-serving-ca.crt"
         self._all: tuple[Controller, ...] = (
@@ -87,7 +89,7 @@ class Controllers:
             configs,
             tokens,
             pods,
-            *self._copies,
+            *self._followed,
             EventMirror(shared),
             Registration(shared.virtual, address, config.extension_port, serving_ca),
         )
@@ -128,8 +130,8 @@ class Controllers:
         while True:
             await asyncio.sleep(PATROL_SECONDS)
             self._add_all()
-            copies = (informer for each in self._copies for informer in each.informers)
-            for informer in (*self._shared.stores.informers, *copies):
+            followed = (informer for each in self._followed for informer in each.informers)
+            for informer in (*self._shared.stores.informers, *followed):
                 try:
                     await informer.verify()
                 except ApiError as error:

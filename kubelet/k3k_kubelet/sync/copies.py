@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from k3k_kubelet.api import ApiError, ConflictError, ForbiddenError, NotFoundError
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.cache import Change, Entry, Informer, Store, WorkQueue
 from k3k_kubelet.cache.store import Key
 from k3k_kubelet.sync.apply import apply, has_all, is_applied
+from k3k_kubelet.sync.following import Following
 from k3k_kubelet.sync.kind import Kind
 from k3k_kubelet.sync.shared import EXPECTED, NameTakenError, Shared
 from k3k_kubelet.sync.stores import used_by
@@ -24,7 +26,6 @@ from k3k_kubelet.translate import HostObject, Refused, identity
 log = logging.getLogger(__name__)
 
 CONCURRENCY = 16
-RETRY_SECONDS = 5.0
 REPAIR_SECONDS = 30.0
 """A copy of which somebody takes fields of ours away again and again is put right only so often."""
 REFUSED = "HostCopyRefused"
@@ -36,7 +37,7 @@ KEPT = "HostCopyKept"
 _TOO_MANY = 429
 
 
-class Copies:
+class Copies(Following):
     """Keeps the copies of one kind.
 
     Args:
@@ -48,25 +49,21 @@ class Copies:
     Attributes:
         virtual: The objects inside, while there are copies or may be.
         host: The copies.
-        informers: What fills these now, unless somebody else does.
     """
 
     def __init__(
         self, shared: Shared, kind: Kind, source: Store | None = None, copies: Store | None = None
     ) -> None:
+        super().__init__(kind.resource.plural)
         self.kind = kind
-        self.informers: tuple[Informer, ...] = ()
         owner = {"owner": shared.stores.owners}
         self.host = Store({**owner, **kind.host_indexes}, kind.reduce_host) if copies is None else copies
         self.virtual = Store(kind.indexes, kind.reduce) if source is None else source
         self._shared = shared
         self._has_source, self._has_copies = source is not None, copies is not None
-        self._ready = False
-        self._wake = asyncio.Event()
         self._repaired: dict[Key, float] = {}
-        self._plural = kind.resource.plural
         self.queue: WorkQueue[Key] = WorkQueue(
-            self._plural, self._reconcile, concurrency=CONCURRENCY, expected=EXPECTED
+            self._name, self._reconcile, concurrency=CONCURRENCY, expected=EXPECTED
         )
         self.virtual.subscribe(self._virtual_changed)
         self.host.subscribe(self._host_changed)
@@ -81,21 +78,17 @@ class Copies:
     @property
     def is_known(self) -> bool:
         """Whether both sides are known completely, as far as they are to be."""
-        return self._ready if self.is_on else not self.kind.undecided()
+        return self.is_ready if self.is_on else not self.kind.undecided()
 
     def add_all(self) -> None:
         """Looks at all objects of both sides: at the start, on patrol, and when the policy changed."""
         self.check()
-        self._look_at_all()
+        self.look_at_all()
         self.kind.add_all()
-
-    def check(self) -> None:
-        """Looks whether the kind is to be followed: the policy changed, or what `available` says."""
-        self._wake.set()
 
     def look(self, namespace: str, name: str) -> None:
         """Looks at one object inside: something that its copy depends on changed."""
-        if self._ready:
+        if self.is_ready:
             self.queue.add((namespace, name))
 
     def copy(self, namespace: str, name: str) -> Entry | None:
@@ -110,66 +103,34 @@ class Copies:
         """Works until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.queue.run())
-            group.create_task(self._follow_while_needed())
+            group.create_task(self.follow())
             group.create_task(self.kind.run())
 
-    async def _follow_while_needed(self) -> None:
-        looked = False
-        """Whether it is known that nothing is left of a time when the kind was turned on."""
-        while True:
-            self._wake.clear()
-            if self.kind.undecided():
-                await self._wake.wait()
-                continue
-            try:
-                if self.is_on or (not looked and await self._are_left()):
-                    looked = False
-                    await self._follow()
-                    if not self.kind.available():
-                        await self._remove_left()
-            except ApiError as error:
-                log.info("not turned off", extra={"resource": self._plural, "error": str(error)})
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
-            looked = True
-            await self._wake.wait()
+    def is_needed(self) -> bool:
+        """Whether copies are left of a kind that is turned off."""
+        return self.kind.available() and not (self.is_ready and not any(map(self._key, self.host)))
 
-    async def _follow(self) -> None:
-        """Keeps copies, until the kind is turned off and none is left."""
-        log.info("followed", extra={"resource": self._plural})
-        self.informers = self._new_informers()
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(informer.run()) for informer in self.informers]
-                tasks.append(group.create_task(self._begin()))
-                while self._is_needed():
-                    self._wake.clear()
-                    await self._wake.wait()
-                for task in tasks:
-                    task.cancel()
-        finally:
-            self._ready, self.informers = False, ()
+    def undecided(self) -> bool:
+        """Whether it is not known yet if both servers have the resource."""
+        return self.kind.undecided()
+
+    async def are_left(self) -> bool:
+        """Whether there are copies about which something can be done."""
+        return any(self.kind.available() or self._must_go(host) for host in await self._left())
+
+    async def ended(self) -> None:
+        """Forgets everything; what is left of a kind that one of the two servers has lost goes."""
+        if not self.kind.available():
+            for host in filter(self._must_go, await self._left()):
+                await self._remove(host)
         if not self._has_copies:
             self.host.clear()
         if not self._has_source:
             self.virtual.clear()
         self._repaired.clear()
-        log.info("no longer followed", extra={"resource": self._plural})
 
-    def _is_needed(self) -> bool:
-        if self.is_on:
-            return True
-        return self.kind.available() and not (self._ready and not any(map(self._key, self.host)))
-
-    async def _begin(self) -> None:
-        """Nothing is done before both sides are known completely."""
-        for informer in self.informers:
-            await informer.synced.wait()
-        self._ready = True
-        self._look_at_all()
-        self.check()
-
-    def _new_informers(self) -> tuple[Informer, ...]:
+    def new_informers(self) -> Sequence[Informer]:
+        """Of both sides, as far as nobody else keeps them."""
         informers = []
         if not self._has_copies:
             informer = Informer(
@@ -182,12 +143,15 @@ class Copies:
             selector = self.kind.source_selector
             informer = Informer(self._shared.virtual, self.kind.source, self.virtual, label_selector=selector)
             informers.append(informer)
-        return tuple(informers)
+        return informers
 
     @property
     def _selector(self) -> str:
         cluster = f"{identity.CLUSTER}={self._shared.cluster.name}"
         return ",".join(filter(None, (cluster, self.kind.host_selector)))
+
+    def _must_go(self, host: Object) -> bool:
+        return not (self.kind.keeps(host) or host["metadata"].get("deletionTimestamp"))
 
     async def _left(self) -> list[Object]:
         """The copies that there are while nothing is followed."""
@@ -200,18 +164,9 @@ class Copies:
             return []
         return [each for each in found if self._is_copy(each)]
 
-    async def _are_left(self) -> bool:
-        return bool(await self._left())
-
-    async def _remove_left(self) -> None:
-        """What is left of a kind that the virtual cluster does not have any more."""
-        for host in await self._left():
-            if not self.kind.keeps(host):
-                await self._remove(host)
-
     async def _reconcile(self, key: Key) -> float | None:
         """One round for the object `key` inside; returns seconds after which another one is due."""
-        if not self._ready:
+        if not self.is_ready:
             return None
         virtual, copy = self.virtual.get(*key), self.copy(*key)
         obj, host = virtual.object() if virtual else None, copy.object() if copy else None
@@ -291,7 +246,7 @@ class Copies:
         for dropped in wanted.dropped:
             self._emit(obj, "FieldDropped", str(dropped))
         if host is None:
-            fields = {"resource": self._plural, "object": "/".join(key)}
+            fields = {"resource": self._name, "object": "/".join(key)}
             log.info("copy made", extra={**fields, "host_name": written["metadata"]["name"]})
         return written
 
@@ -302,7 +257,7 @@ class Copies:
         if since < REPAIR_SECONDS:
             return REPAIR_SECONDS - since
         self._repaired[key] = now
-        log.info("put right", extra={"resource": self._plural, "object": "/".join(key)})
+        log.info("put right", extra={"resource": self._name, "object": "/".join(key)})
         return None
 
     async def _tell_up(self, obj: Object, host: Object) -> None:
@@ -323,7 +278,7 @@ class Copies:
             )
         except NotFoundError:
             return
-        log.info("copy removed", extra={"resource": self._plural, "host_name": metadata["name"]})
+        log.info("copy removed", extra={"resource": self._name, "host_name": metadata["name"]})
 
     def _use(self, key: Key, wanted: HostObject) -> None:
         self._shared.uses.set(User(self.kind.resource, *key), used_by(wanted))
@@ -338,12 +293,13 @@ class Copies:
     def _said(self, obj: Object, error: ApiError | NameTakenError) -> str:
         """What the tenant may read: the host's words about a right of the kubelet's name its account."""
         if isinstance(error, ForbiddenError) and error.is_about_rights:
-            log.warning("a right is missing", extra={"resource": self._plural, "error": str(error)})
+            log.warning("a right is missing", extra={"resource": self._name, "error": str(error)})
             return "the virtual kubelet has no right to make copies of this kind"
         return self._shared.said_inside(obj, error)
 
-    def _look_at_all(self) -> None:
-        if not self._ready:
+    def look_at_all(self) -> None:
+        """Looks at the objects of both sides, if they are known."""
+        if not self.is_ready:
             return
         for entry in self.virtual:
             self.queue.add(entry.key)
@@ -351,11 +307,11 @@ class Copies:
             self._add_copy(entry)
 
     def _virtual_changed(self, change: Change) -> None:
-        if self._ready:
+        if self.is_ready:
             self.queue.add(change.entry.key)
 
     def _host_changed(self, change: Change) -> None:
-        if self._ready:
+        if self.is_ready:
             self._add_copy(change.entry)
             if change.new is None and not self.is_on:
                 self.check()

@@ -5,6 +5,7 @@ Objects are plain dicts; nothing here does I/O or changes what it is given.
 
 from k3k_kubelet.translate import (
     claim,
+    classes,
     config,
     disruption_budget,
     endpoint_slice,
@@ -49,6 +50,7 @@ __all__ = [
     "Refused",
     "TokenProjection",
     "claim",
+    "classes",
     "config",
     "disruption_budget",
     "endpoint_slice",
