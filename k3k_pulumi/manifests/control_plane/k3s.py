@@ -98,6 +98,8 @@ def _api_server(spec: VirtualClusterSpec) -> list[str]:
         "enable-aggregator-routing=true",
         f"service-account-issuer={issuer}",
         f"api-audiences={issuer},https://kubernetes.default.svc.{spec.cluster_domain},k3s",
+        # Whether a volume can grow is for the host to say: StorageClasses are not needed inside.
+        "disable-admission-plugins=PersistentVolumeClaimResize",
         # So that any port which the host allocates is valid inside.
         "service-node-port-range=1-65535",
     ]

@@ -68,6 +68,8 @@ def _api_server(spec: VirtualClusterSpec) -> dict[str, Any]:
         "authentication-config": f"{_CONFIG}/authentication.json",
         "authorization-mode": "Node,RBAC",
         "enable-admission-plugins": "NodeRestriction",
+        # Whether a volume can grow is for the host to say: StorageClasses are not needed inside.
+        "disable-admission-plugins": "PersistentVolumeClaimResize",
         "allow-privileged": "true",
         "etcd-servers": "https://127.0.0.1:2379",
         "etcd-cafile": f"{_TRUST}/etcd-ca.crt",
