@@ -12,17 +12,20 @@ from k3k_kubelet.leader import Leader
 from k3k_kubelet.node import NodeManager
 from k3k_kubelet.node.heartbeat import Heartbeats
 from k3k_kubelet.node.hosts import HostNodes
+from k3k_kubelet.sync.claims import Claims
 from k3k_kubelet.sync.classes import KINDS, Classes
 from k3k_kubelet.sync.config import ConfigController
 from k3k_kubelet.sync.copies import Copies
 from k3k_kubelet.sync.kinds.backends import Backends
+from k3k_kubelet.sync.kinds.claims import ClaimKind
 from k3k_kubelet.sync.kinds.disruption_budgets import DisruptionBudgets
 from k3k_kubelet.sync.kinds.http_routes import HttpRoutes
 from k3k_kubelet.sync.kinds.ingresses import Ingresses
-from k3k_kubelet.sync.mirror import EventMirror
+from k3k_kubelet.sync.mirror import EventMirror, Sides
 from k3k_kubelet.sync.pods import PodController
 from k3k_kubelet.sync.shared import Shared
 from k3k_kubelet.sync.tokens import TokenController
+from k3k_kubelet.sync.volumes import VolumeController
 
 log = logging.getLogger(__name__)
 
@@ -77,12 +80,18 @@ class Controllers:
         config = shared.config
         ingresses, routes = Copies(shared, Ingresses(shared)), Copies(shared, HttpRoutes(shared))
         self._followed: tuple[Copies | Classes, ...] = (
+            Copies(shared, ClaimKind(shared), stores.virtual_claims, stores.host_claims),
             Copies(shared, DisruptionBudgets(shared)),
             ingresses,
             routes,
             Copies(shared, Backends(shared, ingresses, routes), stores.virtual_services),
             *(Classes(shared, kind) for kind in KINDS),
         )
+        told = {
+            "Pod": Sides(stores.host_pods, stores.virtual_pods),
+            "PersistentVolumeClaim": Sides(stores.host_claims, stores.virtual_claims),
+            "Ingress": Sides(ingresses.host, ingresses.virtual),
+        }
         serving_ca = config.paths.tls / "kubelet-serving-ca.crt"
         self._all: tuple[Controller, ...] = (
             self._nodes,
@@ -90,7 +99,8 @@ class Controllers:
             tokens,
             pods,
             *self._followed,
-            EventMirror(shared),
+            VolumeController(shared),
+            EventMirror(shared, told, Claims(shared).uids),
             Registration(shared.virtual, address, config.extension_port, serving_ca),
         )
         self.working = False

@@ -152,7 +152,9 @@ class Clusters:
         self.host = ControlPlane(directory / "host", controllers=host)
         virtual = ("*", "-persistentvolume-attach-detach-controller")
         self.virtual = ControlPlane(
-            directory / "virtual", controllers=virtual, api_server_flags=virtual_flags
+            directory / "virtual",
+            controllers=virtual,
+            api_server_flags=["--disable-admission-plugins=PersistentVolumeClaimResize", *virtual_flags],
         )
         self.health_port, self.extension_port = free_ports(2)
         # No two of one process or of neighbouring ones share a range.

@@ -8,7 +8,7 @@ from typing import Any
 from tests.e2e.conftest import Host, MakeCluster
 from tests.e2e.support.clusters import View, running
 from tests.e2e.support.kubectl import Kubectl
-from tests.e2e.support.objects import config_map, container, deployment, job, pod, secret, shell
+from tests.e2e.support.objects import claim, config_map, container, deployment, job, pod, secret, shell
 from tests.e2e.support.polling import eventually
 
 
@@ -26,10 +26,17 @@ def use(view: View) -> None:
         config_map("settings", {"a": "1"}),
         secret("login", {"b": "2"}),
         deployment("web", 2, container(envFrom=environment), automountServiceAccountToken=True),
+        claim("data"),
+        pod(
+            "db",
+            container(volumeMounts=[{"name": "v", "mountPath": "/data"}]),
+            volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}],
+        ),
         job("done", shell("true")),
         pod("refused", hostNetwork=True),
     )
     running(view.inside, "app=web", 2)
+    running(view.inside, "app=db", 1)
     view.inside("wait", "job/done", "--for=condition=Complete", "--timeout=60s")
 
 

@@ -5,27 +5,39 @@ from __future__ import annotations
 from tests.e2e.conftest import MakeCluster
 from tests.e2e.support.clusters import View, identity, running
 from tests.e2e.support.kubectl import Kubectl
-from tests.e2e.support.objects import config_map, container, deployment, secret
+from tests.e2e.support.objects import claim, config_map, container, deployment, pod, secret, shell
 from tests.e2e.support.polling import eventually
 
 
 def fill(view: View, word: str) -> None:
     """The same objects in each cluster; only a value differs."""
     environment = [{"configMapRef": {"name": "settings"}}, {"secretRef": {"name": "login"}}]
+    writes = shell(
+        f"echo {word} >> /data/words; exec sleep 1d", volumeMounts=[{"name": "v", "mountPath": "/data"}]
+    )
+    source = [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]
     view.inside.apply(
         config_map("settings", {"CLUSTER": word}),
         secret("login", {"PASSWORD": f"of {word}"}),
+        claim("data"),
         deployment("web", 2, container(envFrom=environment)),
+        pod("db", writes, volumes=source),
     )
 
 
 def words(view: View) -> set[str]:
     """What the pods of a cluster got to see."""
     seen = set()
-    for pod in running(view.inside, "app=web", 2):
-        result = view.inside.exec(pod["metadata"]["name"], ["sh", "-c", 'echo "$CLUSTER, $PASSWORD"'])
+    for each in running(view.inside, "app=web", 2):
+        result = view.inside.exec(each["metadata"]["name"], ["sh", "-c", 'echo "$CLUSTER, $PASSWORD"'])
         seen.add(result.stdout.decode().strip())
     return seen
+
+
+def written(view: View) -> str:
+    """What stands on the volume of a cluster's claim."""
+    running(view.inside, "app=db", 1)
+    return view.inside.exec("db", ["cat", "/data/words"]).stdout.decode()
 
 
 def test_two_clusters_in_one_namespace(make_cluster: MakeCluster, namespace: Kubectl) -> None:
@@ -35,12 +47,16 @@ def test_two_clusters_in_one_namespace(make_cluster: MakeCluster, namespace: Kub
     fill(two, "two")
     assert words(one) == {"one, of one"}
     assert words(two) == {"two, of two"}
+    assert (written(one), written(two)) == ("one\n", "two\n")
     assert not set(one.host_pods(namespace="default")) & set(two.host_pods(namespace="default"))
 
     before = {name: identity(pod) for name, pod in two.host_pods(namespace="default").items()}
     one.inside("delete", "deployment/web", "configmap/settings", "secret/login")
-    eventually(lambda: not one.host_pods(namespace="default"))
+    eventually(lambda: set(one.host_pods(namespace="default")) == {"db"})
     one.destroy()
-    assert not namespace.get("all,configmaps,secrets", "-l", "k3k-pulumi.io/cluster=one")
+    # The volume's protection takes a moment after the last pod's end.
+    kinds = "all,configmaps,secrets,persistentvolumeclaims"
+    eventually(lambda: not namespace.get(kinds, "-l", "k3k-pulumi.io/cluster=one"), timeout=30)
     assert words(two) == {"two, of two"}
+    assert written(two) == "two\n"
     assert {name: identity(pod) for name, pod in two.host_pods(namespace="default").items()} == before

@@ -124,19 +124,3 @@ def test_host_names_are_as_documented(cluster: View, inside: Kubectl) -> None:
     assert asked("plain") == ["plain", "plain"]
     assert asked("named") == ["h", whole]
     assert asked("full") == [whole, whole]
-
-
-def test_a_pod_waits_for_its_claims_and_says_so(inside: Kubectl) -> None:
-    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
-    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "spec": spec}
-    mounted = container(volumeMounts=[{"name": "v", "mountPath": "/v"}])
-    inside.apply(
-        claim,
-        pod("user", mounted, volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]),
-        pod(
-            "scratch", mounted, volumes=[{"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": spec}}}]
-        ),
-    )
-    eventually(lambda: 'persistentvolumeclaim "data" not found' in unscheduled(inside, "user"))
-    eventually(lambda: 'persistentvolumeclaim "scratch-v" not found' in unscheduled(inside, "scratch"))
-    assert inside.get("persistentvolumeclaim", "scratch-v")

@@ -98,16 +98,33 @@ class DataSource(Document, frozen=True):
 class PersistentVolumeClaims(ToHost, frozen=True):
     """PersistentVolumeClaims."""
 
+    enabled: Annotated[
+        bool,
+        about(
+            "Claims get copies on the host. Turned off, copies without a volume are removed; those that have "
+            "one stay until their claim is deleted."
+        ),
+    ] = True
+    selector: Annotated[
+        Selector,
+        about(
+            "Only claims with these labels; a copy that has a volume stays whatever becomes of the labels."
+        ),
+    ] = Selector()
     storage_classes: Annotated[
         tuple[ClassName, ...],
         about(
-            "StorageClasses of the host that claims may have by the same name. `*` stands for every class, "
-            'the host\'s default included, but not for "": that would bind any volume without a class.'
+            "StorageClasses of the host that claims may have by the same name. A claim that names none gets "
+            "the first one, with `*` the host's default. `*` stands for every class, but not for the empty "
+            "name: that would bind any volume without a class."
         ),
     ] = ("*",)
     data_sources: Annotated[
         tuple[DataSource, ...],
-        about("What claims may be filled from beside claims of their own namespace."),
+        about(
+            "What claims may be filled from beside claims of their own namespace. A claim of the host that "
+            "is named here goes before one of that name inside."
+        ),
     ] = ()
     volume_attributes_classes: Annotated[
         tuple[ClassName, ...],

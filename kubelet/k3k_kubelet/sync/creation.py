@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from k3k_kubelet.api import PODS, AlreadyExistsError, ApiError
 from k3k_kubelet.api.client import Object
+from k3k_kubelet.sync.claims import Claims
 from k3k_kubelet.sync.config import ConfigController
 from k3k_kubelet.sync.shared import NameTakenError, Shared
 from k3k_kubelet.sync.status import StatusWriter
@@ -20,8 +22,12 @@ REFUSED = "HostPodRefused"
 """Reason of the event, the condition and the status of a pod that must not run on the host as it is."""
 FAILED = "HostPodFailedCreate"
 """Reason of the same for a pod that the host did not take, or for which something could not be made."""
+WAITS = "HostPodWaitsForClaim"
+"""Reason of the same for a pod whose claims are not on the host, or not to be used."""
 
 _BAD_REQUEST = 400
+_QUIET_SECONDS = 2.0
+"""How long a pod may wait for claims without a word: they are often made together with it."""
 
 
 class Creation:
@@ -41,12 +47,20 @@ class Creation:
         self._configs = configs
         self._tokens = tokens
         self._status = status
+        self._claims = Claims(shared)
+        self._waiting: dict[str, float] = {}
+        """uid of a pod that waits for a claim -> since when."""
+
+    def forget(self, uid: str) -> None:
+        """The virtual pod of that uid is gone."""
+        self._waiting.pop(uid, None)
 
     async def create(self, pod: Object) -> float | None:
         """Makes the copy of a pod, or says on the pod why not.
 
         Returns:
-            None, also for a refused pod: a change of the pod or of the policy brings the next try.
+            Seconds after which another try is due, None when something else brings it: a change of the pod or
+            of the policy for a refused one, of a claim for one that waits for it.
 
         Raises:
             ApiError: The host refused or did not answer; the queue tries again.
@@ -58,6 +72,9 @@ class Creation:
             self._shared.events.emit(pod, "Warning", REFUSED, str(refused))
             await self._status.pending(pod, REFUSED, str(refused))
             return None
+        if missing := self._claims.missing(pod, wanted.claims):
+            return await self._wait(pod, missing)
+        self._waiting.pop(pod["metadata"]["uid"], None)
         try:
             left_out = await self._make(pod, wanted)
         except (ApiError, NameTakenError) as error:
@@ -68,6 +85,20 @@ class Creation:
         fields = {"pod": _name(pod), "host_name": wanted.manifest["metadata"]["name"]}
         log.info("host pod created", extra=fields)
         self._tokens.queue.add((pod["metadata"]["namespace"], pod["metadata"]["name"]))
+        return None
+
+    async def _wait(self, pod: Object, missing: str) -> float | None:
+        """Leaves a pod without a copy until its claims are there, and says so.
+
+        The host's scheduler would wait for them too, but not tell a new claim from the old one of that name,
+        whose copy is there until it has ended.
+        """
+        now = asyncio.get_running_loop().time()
+        waited = now - self._waiting.setdefault(pod["metadata"]["uid"], now)
+        if waited < _QUIET_SECONDS:
+            return _QUIET_SECONDS - waited
+        self._shared.events.emit(pod, "Warning", WAITS, missing)
+        await self._status.pending(pod, WAITS, missing)
         return None
 
     async def _make(self, pod: Object, wanted: HostPod) -> tuple[Dropped, ...]:

@@ -1,4 +1,4 @@
-"""Events of host pods, told again about the virtual pods, with virtual names."""
+"""Events of the host about copies, told again about the virtual objects, with virtual names."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import asyncio
 import datetime
 import logging
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from k3k_kubelet.api import EVENTS, AlreadyExistsError, ApiError
 from k3k_kubelet.api.client import Object
@@ -19,16 +21,16 @@ log = logging.getLogger(__name__)
 CONCURRENCY = 4
 BURST = 25.0
 REFILL_SECONDS = 20.0
-"""Events of one pod: a burst, then one in so many seconds, for a pod that fails again and again."""
+"""Events of one object: a burst, then one in so many seconds, for a pod that fails again and again."""
 NEWS_SECONDS = 600.0
 """Of the events there are at the start, those of the last minutes are told; others were before."""
 REMEMBERED = 2000
-"""Pods whose rate is known."""
+"""Objects whose rate is known."""
 _REPEATED = ("count", "lastTimestamp", "message", "series", "type")
 
 
 class RateLimit:
-    """Token buckets, one per pod; those that were used longest ago are forgotten."""
+    """Token buckets, one per object; those that were used longest ago are forgotten."""
 
     def __init__(self, burst: float = BURST, refill: float = REFILL_SECONDS) -> None:
         self._burst = burst
@@ -46,25 +48,34 @@ class RateLimit:
         return allowed
 
 
+class Sides(NamedTuple):
+    """The two stores of a kind."""
+
+    host: Store
+    virtual: Store
+
+
 class EventMirror:
-    """Writes the host's events about our pods into the virtual cluster.
+    """Writes the host's events about our copies into the virtual cluster.
 
     Args:
         shared: The two clusters.
+        sides: Kind -> its stores, of the kinds whose events are told.
+        others: uid on the host -> uid inside of what an object inside uses, for messages about it.
     """
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(
+        self, shared: Shared, sides: Mapping[str, Sides], others: Callable[[Object], Mapping[str, str]]
+    ) -> None:
         self._shared = shared
+        self._sides = sides
+        self._others = others
         self._store = Store(reduce=_reduce)
         self._limit = RateLimit()
         self._news_from = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=NEWS_SECONDS)
         self.queue: WorkQueue[Key] = WorkQueue("events", self._mirror, concurrency=CONCURRENCY)
         self._store.subscribe(self._changed)
-        self._informer = Informer(
-            *(shared.host, EVENTS, self._store),
-            namespace=shared.cluster.namespace,
-            field_selector="involvedObject.kind=Pod",
-        )
+        self._informer = Informer(shared.host, EVENTS, self._store, namespace=shared.cluster.namespace)
 
     def add_all(self) -> None:
         """Nothing: an event that was lost is no news by then."""
@@ -92,12 +103,12 @@ class EventMirror:
     async def _tell(self, event: Object) -> float | None:
         if not self._is_news(event):
             return None
-        pod = self._virtual_pod(event)
-        if pod is None:
+        obj = self._virtual(event)
+        if obj is None:
             return None
-        if not self._limit.take(pod["metadata"]["uid"], asyncio.get_running_loop().time()):
+        if not self._limit.take(obj["metadata"]["uid"], asyncio.get_running_loop().time()):
             return REFILL_SECONDS
-        told = events.to_virtual(event, pod, self._shared.cluster)
+        told = events.to_virtual(event, obj, self._shared.cluster, self._others(obj))
         try:
             await self._write(told)
         except ApiError as error:
@@ -125,12 +136,13 @@ class EventMirror:
             change = {key: event[key] for key in _REPEATED if key in event}
             await self._shared.virtual.patch(EVENTS, namespace, name, change)
 
-    def _virtual_pod(self, event: Object) -> Object | None:
-        """The pod whose copy a host event is about, if both are what they were then."""
-        stores = self._shared.stores
-        host = stores.host_pods.by_uid(event["involvedObject"].get("uid", ""))
+    def _virtual(self, event: Object) -> Object | None:
+        """The object whose copy a host event is about, if both are what they were then."""
+        about = event["involvedObject"]
+        sides = self._sides.get(about.get("kind", ""))
+        host = sides.host.by_uid(about.get("uid", "")) if sides else None
         owner = identity.owner_of(host.object()) if host else None
-        virtual = stores.virtual_pods.by_uid(owner.uid) if owner else None
+        virtual = sides.virtual.by_uid(owner.uid) if sides and owner else None
         return virtual.object() if virtual else None
 
 

@@ -59,6 +59,8 @@ class PodController:
         )
         shared.stores.virtual_pods.subscribe(self._virtual_changed)
         shared.stores.host_pods.subscribe(self._host_changed)
+        shared.stores.virtual_claims.subscribe(lambda change: self._claim_changed(change.entry.key))
+        shared.stores.host_claims.subscribe(self._claim_copy_changed)
 
     def add_all(self) -> None:
         """Looks at every pod of both sides: at the start, on patrol, and when the policy changed."""
@@ -277,6 +279,7 @@ class PodController:
             self._gone.pop(change.entry.uid, None)
             self._updates.forget(change.entry.uid)
             self._status.forget(change.entry.uid)
+            self._creation.forget(change.entry.uid)
         self.queue.add(change.entry.key)
 
     def _host_changed(self, change: Change) -> None:
@@ -286,6 +289,17 @@ class PodController:
             if uid is not None and self._shared.stores.virtual_pods.by_uid(uid) is not None:
                 self._gone[uid] = last
         self._add_owner(change.entry)
+
+    def _claim_copy_changed(self, change: Change) -> None:
+        owner = self._shared.stores.owner(change.entry)
+        if owner is not None:
+            self._claim_changed(owner)
+
+    def _claim_changed(self, claim: Key) -> None:
+        """Pods without a copy may wait for the claim."""
+        for pod in self._shared.stores.virtual_pods.by_index("claims", "/".join(claim)):
+            if self._shared.host_pod(*pod.key) is None:
+                self.queue.add(pod.key)
 
     def _add_owner(self, host: Entry) -> None:
         owner = self._shared.stores.owner(host)

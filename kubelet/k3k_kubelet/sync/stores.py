@@ -11,6 +11,7 @@ import msgspec
 from k3k_kubelet.api import (
     CONFIG_MAPS,
     NODES,
+    PERSISTENT_VOLUME_CLAIMS,
     PODS,
     RESOURCE_QUOTAS,
     SECRETS,
@@ -90,12 +91,13 @@ class Stores:
     def __init__(self, config: Config, host: ApiClient, virtual: ApiClient) -> None:
         self._cluster = cluster = config.cluster
         namespace = config.namespace
-        self.virtual_pods = Store({"node": _nodes, "uses": _uses}, _reduce_virtual_pod)
+        self.virtual_pods = Store({"node": _nodes, "uses": _uses, "claims": _claims}, _reduce_virtual_pod)
         self.virtual_nodes = Store({"port": partial(ports, config)}, reduce_virtual_node)
         self.virtual_services = Store({"namespace": _namespace}, _reduce_service)
         indexes = {"owner": self.owners, health.INDEX: health.signs, "address": _addresses}
         self.host_pods = Store(indexes, _reduce_host_pod)
         self.host_nodes, self.host_quotas = Store(reduce=reduce_host_node), Store(reduce=reduce_quota)
+        self.virtual_claims, self.host_claims = Store(reduce=_reduce_claim), Store({"owner": self.owners})
         kinds = (CONFIG_MAPS, SECRETS)
         self.virtual_config = {kind.plural: Store(reduce=_reduce_to_version) for kind in kinds}
         self.host_config = {kind.plural: Store({"owner": self.owners}) for kind in kinds}
@@ -105,6 +107,12 @@ class Stores:
             Informer(virtual, NODES, self.virtual_nodes),
             Informer(virtual, SERVICES, self.virtual_services),
             Informer(host, PODS, self.host_pods, namespace=namespace, label_selector=selector),
+            Informer(virtual, PERSISTENT_VOLUME_CLAIMS, self.virtual_claims),
+            Informer(
+                *(host, PERSISTENT_VOLUME_CLAIMS, self.host_claims),
+                namespace=namespace,
+                label_selector=selector,
+            ),
         ]
         if config.mirror_host_nodes:
             self.informers.append(Informer(host, NODES, self.host_nodes))
@@ -174,6 +182,17 @@ def _uses(pod: Object) -> Iterable[str]:
         yield str(Reference(CONFIG_MAPS.plural, namespace, name))
     for name in found.secrets:
         yield str(Reference(SECRETS.plural, namespace, name))
+
+
+def _claims(pod: Object) -> Iterable[str]:
+    """The claims of a pod that may have to wait for them."""
+    if not is_terminal(pod):
+        namespace = pod["metadata"]["namespace"]
+        yield from (f"{namespace}/{name}" for name in translate_pod.references(pod).claims)
+
+
+def _reduce_claim(claim: Object) -> None:
+    (claim["metadata"].get("annotations") or {}).pop(_LAST_APPLIED, None)
 
 
 def _reduce_virtual_pod(pod: Object) -> None:

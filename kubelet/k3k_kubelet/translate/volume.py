@@ -15,6 +15,8 @@ PROVISIONER = DOMAIN
 """Who has made the volume: its annotation of that name keeps the virtual cluster's own controller from
 deleting it by a plugin, and its driver leads to nothing that any component would mount."""
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
+VOLUME_UID = f"{DOMAIN}/volume-uid"
+"""Annotation of ours on a claim inside: its last change says that the volume of this uid is bound."""
 
 _KIND = "PersistentVolumeClaim"
 _COMPARED = (
@@ -75,6 +77,21 @@ def changes(volume: Mapping[str, Any], wanted: Mapping[str, Any]) -> Object | No
     if annotations.get(PROVISIONED_BY) != PROVISIONER:
         made["metadata"] = {"annotations": {PROVISIONED_BY: PROVISIONER}}
     return made or None
+
+
+def wake(claim: Mapping[str, Any], volume: Mapping[str, Any]) -> Object | None:
+    """A change of the metadata of a claim that is not bound though its volume is; None for one that is.
+
+    Args:
+        claim: the tenant's claim.
+        volume: the volume inside that it names.
+    """
+    phases = [(each.get("status") or {}).get("phase") for each in (claim, volume)]
+    annotations = claim["metadata"].get("annotations") or {}
+    uid = volume["metadata"]["uid"]
+    if phases[0] == "Bound" or phases[1] != "Bound" or annotations.get(VOLUME_UID) == uid:
+        return None
+    return {"annotations": {VOLUME_UID: uid}}
 
 
 def is_ours(volume: Mapping[str, Any]) -> bool:

@@ -110,3 +110,18 @@ def test_an_event_name_fits_and_is_the_same_for_a_repeat() -> None:
     assert events.name(event, long) == events.name({"metadata": {"uid": "1", "name": "z"}}, long)
     assert events.name(event, long) == "x" * 219 + "." + events.name(event, pod()).removeprefix("web.")
     assert events.name(event, pod()) != events.name({"metadata": {"uid": "2"}}, pod())
+
+
+def test_an_event_about_a_claim_is_one_of_the_claim_inside() -> None:
+    source = {"kind": "PersistentVolumeClaim", "name": "cfg"}
+    claim = {"metadata": VIRTUAL["metadata"], "spec": {"dataSource": source}}
+    host_event = {
+        "metadata": {"uid": "event-uid"},
+        "involvedObject": {"kind": "PersistentVolumeClaim", "name": WEB, "uid": "host-uid"},
+        "message": f'provisioning volume pvc-host-uid for claim "tenants/{WEB}" from {CFG}, pvc-uid-of-cfg',
+    }
+    told = events.to_virtual(host_event, claim, CLUSTER, {"uid-of-cfg": "own-uid-of-cfg"})
+    assert told["involvedObject"]["kind"] == "PersistentVolumeClaim"
+    assert told["message"] == (
+        'provisioning volume pvc-pod-uid for claim "default/web" from cfg, pvc-own-uid-of-cfg'
+    )

@@ -79,6 +79,17 @@ def test_what_its_controller_adds_is_left_alone() -> None:
     assert volume.changes(found, wanted) is None
 
 
+def test_a_claim_is_woken_once_when_its_volume_is_bound() -> None:
+    found = {**made(), "status": {"phase": "Bound"}}
+    found["metadata"]["uid"] = "volume-uid"
+    change = {"annotations": {volume.VOLUME_UID: "volume-uid"}}
+    assert volume.wake(asked(), found) == change
+    assert volume.wake(asked(annotations=change["annotations"]), found) is None
+    assert volume.wake(asked(annotations={volume.VOLUME_UID: "before"}), found) == change
+    assert volume.wake(asked(), {**found, "status": {"phase": "Available"}}) is None
+    assert volume.wake({**asked(), "status": {"phase": "Bound"}}, found) is None
+
+
 def test_volumes_of_the_tenants_own_are_not_ours() -> None:
     assert volume.is_ours(made())
     for source in ({"hostPath": {"path": "/"}}, {"csi": {"driver": "example.com"}}, {}):

@@ -73,6 +73,22 @@ def job(name: str, *containers: Object, spec: Mapping[str, Any] | None = None, *
     }
 
 
+def claim_spec(**rest: Any) -> Object:
+    """What a claim for a small volume asks for."""
+    return {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Mi"}}, **rest}
+
+
+def claim(name: str, **rest: Any) -> Object:
+    """A PersistentVolumeClaim; `rest` is its spec's."""
+    metadata = {"name": name}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": metadata,
+        "spec": claim_spec(**rest),
+    }
+
+
 def config_map(name: str, data: Mapping[str, str], **rest: Any) -> Object:
     """A ConfigMap."""
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": dict(data), **rest}
