@@ -108,6 +108,8 @@ METRICS_SERVER = Module(
 )
 INGRESS = Module("ingress", HERE / "tools/ingress", (".",))
 """For tests alone: not every `up` builds it."""
+COREDNS = Module("coredns", HERE / "tools/coredns", ("tool",))
+"""CoreDNS with the plugins of its official build: its module has them written down (plugin.cfg)."""
 CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager")
 
 

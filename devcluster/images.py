@@ -1,8 +1,9 @@
 """The images every node has, made from our own builds under the real registries' names.
 
-They behave as the official ones where a manifest can tell: kube-apiserver carries the file capability
-cap_net_bind_service (kubernetes/build/server-image/kube-apiserver/Dockerfile), so that with every capability
-dropped it cannot be executed; the others have none and no USER, as their distroless base.
+They behave as the official ones where a manifest can tell: kube-apiserver and coredns carry the file
+capability cap_net_bind_service (build/server-image/kube-apiserver/Dockerfile of Kubernetes, Dockerfile of
+CoreDNS), so that with every capability dropped they cannot be executed; the other components have none and
+no USER, as their distroless base.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ KUBERNETES = [f"registry.k8s.io/{name}:{config.KUBERNETES}" for name in (
     "kube-apiserver", "kube-controller-manager", "kube-scheduler",
 )]  # fmt: skip
 ETCD = "registry.k8s.io/etcd:3.6.4-0"
+COREDNS = "docker.io/coredns/coredns:1.15.0"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PASSWD = b"root:x:0:0:root:/root:/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin\n"
 GROUP = b"root:x:0:\nnobody:x:65534:\n"
@@ -100,6 +102,7 @@ def _recipes(progress: Progress) -> list[Recipe]:
     kube = golang.build(golang.KUBE, progress)
     local_path = golang.build(golang.LOCAL_PATH, progress)
     metrics_server = golang.build(golang.METRICS_SERVER, progress)
+    coredns = golang.build(golang.COREDNS, progress)
     recipes = [
         Recipe(
             worker.PAUSE,
@@ -118,6 +121,18 @@ def _recipes(progress: Progress) -> list[Recipe]:
             metrics_server.name,
             lambda path: _program(
                 path, metrics.IMAGE, metrics_server / "metrics-server", "metrics-server", user="65534"
+            ),
+        ),
+        Recipe(
+            COREDNS,
+            coredns.name,
+            lambda path: _program(
+                path,
+                COREDNS,
+                coredns / "coredns",
+                "coredns",
+                user="65532:65532",
+                capabilities=frozenset({oci.CAP_NET_BIND_SERVICE}),
             ),
         ),
         Recipe(BUSYBOX, "", _busybox),
@@ -143,8 +158,16 @@ def _archive(path: Path, reference: str, layers: list[list[oci.Entry]], settings
         oci.write_archive(path, reference, settings, written)
 
 
-def _program(path: Path, reference: str, program: Path, inside: str, *, user: str = "") -> None:
-    entries = [*_base(), oci.Entry(inside, program)]
+def _program(
+    path: Path,
+    reference: str,
+    program: Path,
+    inside: str,
+    *,
+    user: str = "",
+    capabilities: frozenset[int] = frozenset(),
+) -> None:
+    entries = [*_base(), oci.Entry(inside, program, capabilities=capabilities)]
     settings = oci.Config(entrypoint=[f"/{inside}"], user=user, environment={"PATH": SYSTEM_PATH})
     _archive(path, reference, [entries], settings)
 

@@ -25,6 +25,8 @@ class ImagesArgs(TypedDict, total=False):
     """etcd; only with the distribution `kubernetes`."""
     kubelet: Optional[str]
     """The virtual kubelet, which also issues the control plane's certificates."""
+    dns: Optional[str]
+    """CoreDNS."""
 
 
 class ExposeArgs(TypedDict, total=False):
@@ -66,6 +68,34 @@ class ResourcesArgs(TypedDict, total=False):
     """The container of the API server (K3s, or kube-apiserver)."""
     kubelet: Optional[Mapping[str, Any]]
     """The container of the virtual kubelet."""
+    dns: Optional[Mapping[str, Any]]
+    """The container of CoreDNS."""
+
+
+class DnsArgs(TypedDict, total=False):
+    """The cluster's DNS: what it answers beyond the cluster's own names. docs/dns.md has more of it."""
+
+    replicas: Optional[int]
+    """Pods of CoreDNS: 1 (default), or 2 on different nodes of the host where there are any."""
+    upstreams: Optional[Sequence[str]]
+    (
+        "Name servers for names outside the cluster: addresses, with a port where that is not 53. By default "
+        "those that the node of CoreDNS' pod has."
+    )
+    stub_zones: Optional[Mapping[str, Sequence[str]]]
+    """Name servers of single zones, for example `{"corp.example": ["10.0.0.53"]}`."""
+    host_names: Optional[Sequence[str]]
+    (
+        "Services of the host whose names pods may look up, none by default: `<service>.<namespace>`, "
+        "`*.<namespace>` or `*`. They are `<service>.<namespace>.svc.host.<cluster domain>` inside."
+    )
+    host_domain: Optional[str]
+    """DNS domain of the host's own cluster, `cluster.local` by default; of use with `host_names` alone."""
+    source_cidrs: Optional[Sequence[str]]
+    (
+        "Address ranges that may ask beside the cluster's own pods: those of the nodes, where the policy "
+        "lets pods use their network. None by default."
+    )
 
 
 class NodeCapacityArgs(TypedDict, total=False):
@@ -120,6 +150,8 @@ class VirtualClusterArgs(TypedDict, total=False):
     )
     cluster_domain: Optional[str]
     """DNS domain inside the cluster, `cluster.local` by default. Pods keep the one they started with."""
+    dns: Optional[DnsArgs]
+    """The cluster's DNS."""
     expose: Optional[ExposeArgs]
     """How the cluster's API is reached from outside its own pods."""
     persistence: Optional[PersistenceArgs]

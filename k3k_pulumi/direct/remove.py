@@ -20,6 +20,7 @@ ANCHORS = f"{MANAGED_BY}={MANAGER},{PREFIX}component=anchor"
 _WORKLOADS = (("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"))
 _KINDS = (
     *_WORKLOADS,
+    ("policy/v1", "PodDisruptionBudget"),
     ("v1", "Pod"),
     ("v1", "Service"),
     ("v1", "PersistentVolumeClaim"),
@@ -95,15 +96,16 @@ def remove(
     _check_alone(host, name, namespace)
     try:
         with on_step("Stop the virtual kubelet"):
-            kubelets, servers = (_of_cluster(host, name, elsewhere, [kind]) for kind in _WORKLOADS)
-            _delete(host, [*kubelets, *servers], propagation="Foreground")
-            _wait_until_gone(host, kubelets, deadline)
+            control_plane = _of_cluster(host, name, elsewhere, _WORKLOADS)
+            _delete(host, control_plane, propagation="Foreground")
+            kubelet = Names(name, namespace, elsewhere).kubelet
+            _wait_until_gone(host, [each for each in control_plane if each.name == kubelet], deadline)
         with on_step("Remove the workloads and the control plane"):
             if anchor is not None:
                 host.delete(Ref.of(anchor), propagation="Foreground")
             pods = _of_cluster(host, name, namespace, [("v1", "Pod")])
             _delete(host, pods, grace_period=grace_period)
-            _wait_until_gone(host, [*pods, *servers], deadline)
+            _wait_until_gone(host, [*pods, *control_plane], deadline)
         with on_step("Remove what is left"):
             remove_cluster_reader(host, Names(name, namespace, elsewhere))
             # Not before the pods are gone: a namespace may lose its NetworkPolicies before its pods.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from k3k_pulumi.manifests import control_plane, kubelet
+from k3k_pulumi.manifests import control_plane, dns, kubelet
 from k3k_pulumi.manifests.namespaces import anchor, namespaces
 from k3k_pulumi.manifests.network import network_policies
 from k3k_pulumi.manifests.objects import Manifest
@@ -35,9 +35,11 @@ def virtual_cluster(spec: VirtualClusterSpec, pki: ClusterPki[Value]) -> list[Ma
         *secrets(spec, pki),
         *control_plane.config_maps(spec),
         *kubelet.config_maps(spec),
+        *dns.config_maps(spec),
         *control_plane.claims(spec),
         control_plane.stateful_set(spec, pki),
         kubelet.deployment(spec),
+        *dns.deployments(spec),
     ]
     return [_unshared(manifest) for manifest in made]
 

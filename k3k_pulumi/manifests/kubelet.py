@@ -32,7 +32,7 @@ def deployment(spec: VirtualClusterSpec) -> Manifest:
     """
     pod = {
         "terminationGracePeriodSeconds": 30,
-        **_apart(spec),
+        **pods.apart(spec, objects.KUBELET, spec.kubelet_replicas),
         "containers": [_container(spec)],
         "volumes": _volumes(spec),
     }
@@ -57,17 +57,6 @@ def deployment(spec: VirtualClusterSpec) -> Manifest:
             ),
         },
     )
-
-
-def _apart(spec: VirtualClusterSpec) -> dict[str, Any]:
-    """Affinity that puts two replicas on different nodes, if it can be; the user's own rules come first."""
-    if spec.kubelet_replicas == 1:
-        return {}
-    others = {"matchLabels": objects.selector(spec, objects.KUBELET)}
-    term = {"labelSelector": others, "topologyKey": "kubernetes.io/hostname"}
-    preferred = [{"weight": 100, "podAffinityTerm": term}]
-    anti_affinity = {"preferredDuringSchedulingIgnoredDuringExecution": preferred}
-    return {"affinity": {"podAntiAffinity": anti_affinity, **spec.affinity}}
 
 
 def _config(spec: VirtualClusterSpec) -> str:
@@ -104,6 +93,7 @@ def _container(spec: VirtualClusterSpec) -> dict[str, Any]:
         "env": [
             {"name": "K3K_API_HOST", "value": f"$({spec.names.api_host_variable})"},
             {"name": "K3K_API_PORT", "value": str(API_PORT)},
+            {"name": "K3K_DNS_HOST", "value": f"$({spec.names.dns_host_variable})"},
             {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
             {"name": "HOME", "value": _RUN},
             {"name": "TMPDIR", "value": _RUN},

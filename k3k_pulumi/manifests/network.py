@@ -10,7 +10,13 @@ from typing import Any
 
 from k3k_pulumi.manifests import objects
 from k3k_pulumi.manifests.objects import Manifest, make
-from k3k_pulumi.manifests.services import EXTENSION_PORT, KUBELET_FIRST_PORT, KUBELET_LAST_PORT, SERVER_PORT
+from k3k_pulumi.manifests.services import (
+    DNS_PORT,
+    EXTENSION_PORT,
+    KUBELET_FIRST_PORT,
+    KUBELET_LAST_PORT,
+    SERVER_PORT,
+)
 from k3k_pulumi.model import VirtualClusterSpec, networks
 
 Rule = dict[str, Any]
@@ -25,6 +31,7 @@ def network_policies(spec: VirtualClusterSpec) -> list[Manifest]:
     workloads = objects.selector(spec, objects.WORKLOAD)
     servers = objects.selector(spec, objects.SERVER)
     kubelets = objects.selector(spec, objects.KUBELET)
+    dns = objects.selector(spec, objects.DNS)
     kubelet_ports = [_tcp(KUBELET_FIRST_PORT, KUBELET_LAST_PORT), _tcp(EXTENSION_PORT)]
     return [
         _policy(spec, names.default_deny, spec.namespace, objects.WORKLOAD, workloads, [], []),
@@ -38,6 +45,7 @@ def network_policies(spec: VirtualClusterSpec) -> list[Manifest]:
             egress=[
                 {"to": [_pods(workloads)]},
                 {"to": [_pods(servers, control_plane)], "ports": [_tcp(SERVER_PORT)]},
+                {"to": [_pods(dns, control_plane)], "ports": _both(DNS_PORT)},
                 *_outward(spec),
             ],
         ),
@@ -53,6 +61,7 @@ def network_policies(spec: VirtualClusterSpec) -> list[Manifest]:
                     "from": [
                         _pods(workloads, spec.namespace),
                         _pods(kubelets),
+                        _pods(dns),
                         *({"ipBlock": {"cidr": str(cidr)}} for cidr in spec.expose.source_cidrs),
                     ],
                     "ports": [_tcp(SERVER_PORT)],
@@ -76,7 +85,31 @@ def network_policies(spec: VirtualClusterSpec) -> list[Manifest]:
             # It calls the host's API server, whose address after DNAT nobody here knows.
             egress=[{}],
         ),
+        _policy(
+            spec,
+            names.dns,
+            control_plane,
+            objects.DNS,
+            dns,
+            ingress=[
+                {
+                    "from": [
+                        _pods(workloads, spec.namespace),
+                        *({"ipBlock": {"cidr": str(cidr)}} for cidr in spec.dns.source_cidrs),
+                    ],
+                    "ports": _both(DNS_PORT),
+                }
+            ],
+            egress=[{"to": [_pods(servers)], "ports": [_tcp(SERVER_PORT)]}, *_forwarding(spec)],
+        ),
     ]
+
+
+def _forwarding(spec: VirtualClusterSpec) -> list[Rule]:
+    """Where CoreDNS sends queries on: name servers may be anywhere, and behind Services of the host."""
+    if spec.egress == "none":
+        return []
+    return [{"ports": [rule for port in spec.dns.ports for rule in _both(port)]}]
 
 
 def _outward(spec: VirtualClusterSpec) -> list[Rule]:
@@ -89,9 +122,8 @@ def _outward(spec: VirtualClusterSpec) -> list[Rule]:
     for version, whole in _WHOLE.items():
         denied = networks.denied(spec.host_cidrs, version)
         internet.append({"ipBlock": {"cidr": whole, "except": denied}})
-    # Pods ask the resolvers of their node, which are in private ranges as a rule.
-    dns = [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]
-    return [{"ports": dns}, {"to": internet}]
+    # Pods with the dnsPolicy Default ask the resolvers of their node, which are in private ranges as a rule.
+    return [{"ports": _both(53)}, {"to": internet}]
 
 
 def denied_cidrs(spec: VirtualClusterSpec) -> list[str]:
@@ -132,3 +164,8 @@ def _pods(pods: dict[str, str], namespace: str | None = None) -> Rule:
 def _tcp(first: int, last: int | None = None) -> Rule:
     port: Rule = {"protocol": "TCP", "port": first}
     return port if last is None else {**port, "endPort": last}
+
+
+def _both(port: int) -> list[Rule]:
+    """A port of DNS: answers that are too long for UDP come by TCP."""
+    return [{"protocol": protocol, "port": port} for protocol in ("UDP", "TCP")]

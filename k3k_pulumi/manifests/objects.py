@@ -21,13 +21,14 @@ WORKLOAD_NAMESPACE = f"{PREFIX}workload-namespace"
 """Annotation of objects in the control plane's namespace: where the cluster's other half is."""
 
 # Values of the label COMPONENT. Infrastructure selectors match these, and no tenant can set them.
-ANCHOR, KUBELET, SERVER, WORKLOAD = "anchor", "kubelet", "server", "workload"
+ANCHOR, DNS, KUBELET, SERVER, WORKLOAD = "anchor", "dns", "kubelet", "server", "workload"
 
 _API_VERSIONS = {
     "ClusterRole": "rbac.authorization.k8s.io/v1",
     "ClusterRoleBinding": "rbac.authorization.k8s.io/v1",
     "Deployment": "apps/v1",
     "NetworkPolicy": "networking.k8s.io/v1",
+    "PodDisruptionBudget": "policy/v1",
     "Role": "rbac.authorization.k8s.io/v1",
     "RoleBinding": "rbac.authorization.k8s.io/v1",
     "StatefulSet": "apps/v1",

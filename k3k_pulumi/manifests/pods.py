@@ -57,6 +57,17 @@ def template(
     }
 
 
+def apart(spec: VirtualClusterSpec, component: str, replicas: int) -> dict[str, Any]:
+    """Affinity that puts two replicas on different nodes, if it can be; the user's own rules come first."""
+    if replicas == 1:
+        return {}
+    others = {"matchLabels": objects.selector(spec, component)}
+    term = {"labelSelector": others, "topologyKey": "kubernetes.io/hostname"}
+    preferred = [{"weight": 100, "podAffinityTerm": term}]
+    anti_affinity = {"preferredDuringSchedulingIgnoredDuringExecution": preferred}
+    return {"affinity": {"podAntiAffinity": anti_affinity, **spec.affinity}}
+
+
 def container_security(*, add: Iterable[str] = ()) -> dict[str, Any]:
     """Security context of a container; `add` names capabilities it needs to be executed at all."""
     capabilities: dict[str, Any] = {"drop": ["ALL"]}

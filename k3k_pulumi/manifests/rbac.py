@@ -29,12 +29,13 @@ _FROM_HOST = {
 
 
 def service_accounts(spec: VirtualClusterSpec) -> list[Manifest]:
-    """The identities: of workloads and servers without any right, of the kubelet with the Roles below."""
+    """The identities: the kubelet's has the Roles below, the others have no right."""
     names, control_plane = spec.names, spec.control_plane_namespace
     return [
         _service_account(spec, names.workload, objects.WORKLOAD, spec.namespace),
         _service_account(spec, names.server, objects.SERVER, control_plane),
         _service_account(spec, names.kubelet, objects.KUBELET, control_plane),
+        _service_account(spec, names.dns, objects.DNS, control_plane),
     ]
 
 

@@ -16,11 +16,13 @@ KUBELET_FIRST_PORT, KUBELET_LAST_PORT = 10250, 11249
 """Ports of the virtual kubelet: one for each virtual node."""
 EXTENSION_PORT = 9443
 """Port of the virtual kubelet for the virtual API server's aggregator."""
+DNS_PORT = 1053
+"""Port of CoreDNS in its pod; its Service has 53."""
 
 
 def services(spec: VirtualClusterSpec) -> list[Manifest]:
     """All of them. They exist before the pods, whose environment carries their ClusterIPs."""
-    return [_api(spec), _server(spec), _kubelet(spec)]
+    return [_api(spec), _server(spec), _kubelet(spec), _dns(spec)]
 
 
 def _api(spec: VirtualClusterSpec) -> Manifest:
@@ -80,6 +82,26 @@ def _kubelet(spec: VirtualClusterSpec) -> Manifest:
             "ports": [
                 {"name": name, "port": port, "targetPort": port, "protocol": "TCP"}
                 for name, port in ports.items()
+            ],
+        },
+    )
+    return annotate(service, {"pulumi.com/skipAwait": "true"})
+
+
+def _dns(spec: VirtualClusterSpec) -> Manifest:
+    """The name server of the cluster's pods; its ports are called as those of every cluster's kube-dns."""
+    service = make(
+        spec,
+        "Service",
+        spec.names.dns,
+        objects.DNS,
+        spec.control_plane_namespace,
+        spec={
+            "type": "ClusterIP",
+            "selector": objects.selector(spec, objects.DNS),
+            "ports": [
+                {"name": name, "port": 53, "targetPort": DNS_PORT, "protocol": protocol}
+                for name, protocol in (("dns", "UDP"), ("dns-tcp", "TCP"))
             ],
         },
     )

@@ -88,6 +88,11 @@ class Names:
         return f"{PREFIX.rstrip('/')}:{self.control_plane_namespace}:{self.cluster}"
 
     @property
+    def dns(self) -> str:
+        """Deployment of CoreDNS, its Service, ServiceAccount, ConfigMap, NetworkPolicy."""
+        return f"{self.cluster}-dns"
+
+    @property
     def policy(self) -> str:
         """ConfigMap of the policy document that the kubelet reads live."""
         return f"{self.cluster}-policy"
@@ -139,9 +144,18 @@ class Names:
     @property
     def api_host_variable(self) -> str:
         """Environment variable of the control plane's pods that holds the API Service's ClusterIP."""
-        return f"{self.api.upper().replace('-', '_')}_SERVICE_HOST"
+        return _host_variable(self.api)
+
+    @property
+    def dns_host_variable(self) -> str:
+        """Environment variable of the control plane's pods that holds the ClusterIP of CoreDNS' Service."""
+        return _host_variable(self.dns)
 
     @property
     def service_account_issuer(self) -> str:
         """Issuer of the cluster's service-account tokens: another one for each cluster of a host."""
         return f"https://{self.api}.{self.control_plane_namespace}.svc"
+
+
+def _host_variable(service: str) -> str:
+    return f"{service.upper().replace('-', '_')}_SERVICE_HOST"

@@ -166,6 +166,7 @@ class Images(Part):
     controller_manager: Image | None = None
     etcd: Image | None = None
     kubelet: Image | None = None
+    dns: Image | None = None
 
 
 class Expose(Part):
@@ -239,3 +240,4 @@ class Resources(Part):
 
     server: Annotated[dict[str, Any] | None, fragment("resources.server", RESOURCES)] = None
     kubelet: Annotated[dict[str, Any] | None, fragment("resources.kubelet", RESOURCES)] = None
+    dns: Annotated[dict[str, Any] | None, fragment("resources.dns", RESOURCES)] = None

@@ -49,6 +49,7 @@ def _lines(found: Any, model: type[BaseModel]) -> Iterator[str]:
 
 
 def _path(location: Sequence[str | int]) -> str:
+    location = [part for part in location if part != "[key]"]  # pydantic's word for a map's key itself
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     return text.removeprefix(".")
 

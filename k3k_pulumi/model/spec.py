@@ -10,6 +10,7 @@ from pydantic import Field, PlainValidator, StrictBool, ValidationError, Validat
 
 from k3k_pulumi.errors import InputError
 from k3k_pulumi.model import names, networks, parts, versions
+from k3k_pulumi.model.dns import Dns, contradictions
 from k3k_pulumi.model.fragments import AFFINITY, TOLERATIONS, MapOf, text
 from k3k_pulumi.model.parts import Cidr, Integer, Part, choices, fragment, lines, rule, wrong
 from k3k_pulumi.model.policy import POLICY
@@ -24,6 +25,8 @@ _NAMESPACE_RULE = (
 )
 _ETCD_IMAGE = "registry.k8s.io/etcd:3.6.4-0"
 """One for all versions: each supported Kubernetes works with etcd 3.6, and an etcd never goes back."""
+_DNS_IMAGE = "docker.io/coredns/coredns:1.15.0"
+"""One for all versions: it reads Services, EndpointSlices and Namespaces, which all have."""
 
 
 def _read_version(value: Any, info: ValidationInfo) -> versions.Version:
@@ -62,6 +65,7 @@ class VirtualClusterSpec(Part):
     persistence: parts.Persistence = parts.Persistence()
     egress: Annotated[str, choices("internet", "none", "all")] = "internet"
     host_cidrs: tuple[Cidr, ...] = ()
+    dns: Dns = Dns()
     resources: parts.Resources = parts.Resources()
     node_selector: Annotated[dict[str, str], fragment("node_selector", MapOf(text))] = Field(
         default_factory=dict
@@ -119,6 +123,11 @@ class VirtualClusterSpec(Part):
     def etcd_image(self) -> str:
         """Image of etcd, for the distribution `kubernetes`."""
         return self.images.etcd or _ETCD_IMAGE
+
+    @property
+    def dns_image(self) -> str:
+        """Image of CoreDNS."""
+        return self.images.dns or _DNS_IMAGE
 
     @property
     def kubelet_image(self) -> str:
@@ -187,6 +196,14 @@ class VirtualClusterSpec(Part):
     def _is_one_or_two(cls, value: int) -> int:
         if value not in (1, 2):
             raise wrong("must be 1 or 2")
+        return value
+
+    @field_validator("dns")
+    @classmethod
+    def _fits_the_cluster(cls, value: Dns, info: ValidationInfo) -> Dns:
+        domain, egress = info.data.get("cluster_domain"), info.data.get("egress")
+        if domain is not None and egress is not None and (found := contradictions(value, domain, egress)):
+            raise lines(found)
         return value
 
     @field_validator("images")

@@ -97,13 +97,28 @@ class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     otherwise: str
 
 
+class Admitted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Until when an init container waits: an API server answers with 200, or `seconds` are over.
+
+    Attributes:
+        kubeconfig: File with server and identity: the `out` of a Kubeconfig.
+        path: What is asked for, such as `/api/v1/namespaces?limit=1`.
+        seconds: How long to wait at most.
+    """
+
+    kubeconfig: str
+    path: str
+    seconds: float
+
+
 class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What `k3k-kubelet certificates` checks and makes, in this order."""
+    """What `k3k-kubelet certificates` checks, makes and (without `--watch`) waits for, in this order."""
 
     addresses: tuple[Address, ...] = ()
     copy: tuple[Copy, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     kubeconfigs: tuple[Kubeconfig, ...] = ()
+    admitted: Admitted | None = None
 
 
 class _Issued(msgspec.Struct, frozen=True):
@@ -200,9 +215,8 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     stop = threading.Event()
-    if options.watch:
-        for number in (signal.SIGTERM, signal.SIGINT):  # PID 1 has no default action for them
-            signal.signal(number, lambda *_: stop.set())
+    for number in (signal.SIGTERM, signal.SIGINT):  # PID 1 has no default action for them
+        signal.signal(number, lambda *_: stop.set())
     try:
         spec = load_spec(options.spec)
         _log_outcome(apply(spec))
@@ -211,6 +225,10 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     if options.watch:
         watch(spec, stop)
+    elif spec.admitted is not None:
+        from k3k_kubelet import admitted  # for those who wait alone: a TLS client takes memory
+
+        admitted.wait(spec.admitted, stop)
     return 0
 
 

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import gc
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from k3k_kubelet.api import CONFIG_MAPS, ApiClient
 from k3k_kubelet.api.client import Object
@@ -43,6 +44,13 @@ class Clients:
     reviews: ApiClient
 
 
+class Addresses(NamedTuple):
+    """ClusterIPs of the cluster's own Services on the host: of the kubelet and of its DNS."""
+
+    kubelet: str
+    dns: str
+
+
 class Kubelet:
     """One replica.
 
@@ -53,18 +61,18 @@ class Kubelet:
         config: Its configuration.
         clients: The two API servers.
         anchor: The ConfigMap that owns what we make on the host.
-        address: ClusterIP of the kubelet's Service.
+        addresses: Of the cluster's Services on the host.
         leader: The Lease.
     """
 
     def __init__(
-        self, config: Config, clients: Clients, anchor: Object, address: str, leader: Leader
+        self, config: Config, clients: Clients, anchor: Object, addresses: Addresses, leader: Leader
     ) -> None:
         self._clients = clients
-        self._address = address
+        self._address = addresses.kubelet
         self._leader = leader
         virtual = clients.virtual
-        cluster = _cluster(config, anchor, (virtual.endpoint.host, virtual.endpoint.port))
+        cluster = _cluster(config, anchor, (virtual.endpoint.host, virtual.endpoint.port), addresses.dns)
         stores = Stores(config, clients.host, virtual)
         policy = PolicyFile(config.paths.policy / "policy.json")
         root_ca = (config.paths.tls / "server-ca.crt").read_text()
@@ -149,7 +157,7 @@ class Kubelet:
         raise RestartError(f"ConfigMap {self._shared.config.anchor} has been made anew")
 
 
-def _cluster(config: Config, anchor: Object, api: tuple[str, int]) -> Cluster:
+def _cluster(config: Config, anchor: Object, api: tuple[str, int], dns: str) -> Cluster:
     owner = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -166,4 +174,5 @@ def _cluster(config: Config, anchor: Object, api: tuple[str, int]) -> Cluster:
         cluster_domain=config.cluster_domain,
         api_host=api[0],
         api_port=api[1],
+        dns_host=dns,
     )

@@ -25,9 +25,8 @@ from k3k_kubelet.api.client import Object
 from k3k_kubelet.config import Config, ConfigError
 from k3k_kubelet.extension import HOST_NAME
 from k3k_kubelet.health import Health
-from k3k_kubelet.kubelet import Clients, Kubelet
+from k3k_kubelet.kubelet import Addresses, Clients, Kubelet
 from k3k_kubelet.leader import Leader, RestartError
-from k3k_kubelet.server import trim
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +43,8 @@ class Process:
 
     Args:
         config: Its configuration.
-        environment: KUBERNETES_SERVICE_HOST and _PORT (host), K3K_API_HOST and _PORT (virtual), POD_NAME.
+        environment: KUBERNETES_SERVICE_HOST and _PORT (host), K3K_API_HOST and _PORT (virtual),
+            K3K_DNS_HOST, POD_NAME.
 
     Raises:
         ConfigError: A variable is missing.
@@ -65,6 +65,7 @@ class Process:
             config.paths.tls / "server-ca.crt",
             (config.paths.run / "client.crt", config.paths.run / "client.key"),
         )
+        self._dns_host = self._variable("K3K_DNS_HOST")
         self._kubelet: Kubelet | None = None
         self._clients: list[ApiClient] = []
 
@@ -130,7 +131,7 @@ class Process:
             reviews=self._client(virtual, connections=8),
         )
         anchor = await _read(clients.host, CONFIG_MAPS, config.namespace, config.anchor)
-        return Kubelet(config, clients, anchor, address, leader)
+        return Kubelet(config, clients, anchor, Addresses(address, self._dns_host), leader)
 
     async def _address(self) -> str:
         """ClusterIP of the kubelet's Service."""
@@ -214,7 +215,6 @@ def main(config: Config) -> int:
     """Runs the process on uvloop; returns the exit code."""
     import uvloop
 
-    trim.limit()
     gc.set_threshold(50_000, 20, 20)  # the caches hold bytes: many young objects, few that form cycles
     process = Process(config)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -22,6 +22,8 @@ from kubelet.tests.controlplane import ADDRESS, ControlPlane, free_ports
 
 _numbers = itertools.count()
 CLUSTER, NAMESPACE, CONTROL_PLANE = "vc", "tenant", "tenant-vc-control-plane"
+DNS_HOST = "10.43.0.10"
+"""Address of the virtual cluster's DNS, in its range of Services."""
 
 _RULES_NAMESPACE = [
     {
@@ -184,6 +186,7 @@ class Clusters:
             "KUBERNETES_SERVICE_PORT": str(self.host.port),
             "K3K_API_HOST": ADDRESS,
             "K3K_API_PORT": str(self.virtual.port),
+            "K3K_DNS_HOST": DNS_HOST,
             "POD_NAME": "kubelet-0",
         }
         command = [

@@ -10,7 +10,7 @@ import sys
 import urllib.error
 import urllib.request
 
-from kubelet.tests.clusters import CONTROL_PLANE, Clusters
+from kubelet.tests.clusters import CONTROL_PLANE, DNS_HOST, Clusters
 from kubelet.tests.controlplane import ADDRESS, free_ports
 from kubelet.tests.proxy import Proxy
 
@@ -47,6 +47,7 @@ class Replica:
             "KUBERNETES_SERVICE_PORT": str(self.host.port),
             "K3K_API_HOST": ADDRESS,
             "K3K_API_PORT": str(self.virtual.port),
+            "K3K_DNS_HOST": DNS_HOST,
             "POD_NAME": self.name,
         }
         file = str(self._folder / "config.json")

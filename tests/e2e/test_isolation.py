@@ -27,6 +27,10 @@ EXPECTED = {
     "pod of the tenant on another node": (True, False, False),
     "API of the tenant": (True, False, False),
     "API pod of the tenant": (True, False, False),
+    "DNS of the tenant": (True, False, False),
+    "DNS pod of the tenant": (True, False, False),
+    "health port of the tenant's DNS": (False, False, False),
+    "metrics port of the tenant's DNS": (False, False, False),
     "etcd of the tenant": (False, False, False),
     "kubelet Service of the tenant": (False, False, False),
     "kubelet pod of the tenant": (False, False, False),
@@ -98,10 +102,15 @@ def test_default_deny(
 
 def _control_plane(view: View) -> dict[str, tuple[str, int]]:
     (server,) = running(view.control_plane, "k3k-pulumi.io/component=server", 1)
+    (dns,) = running(view.control_plane, "k3k-pulumi.io/component=dns", 1)
     kubelet = kubelet_pod(view)
     return {
         "API of the tenant": _service(view.control_plane, f"{view.name}-api"),
         "API pod of the tenant": (_ip(server), 6443),
+        "DNS of the tenant": (_service(view.control_plane, f"{view.name}-dns")[0], 53),
+        "DNS pod of the tenant": (_ip(dns), 1053),
+        "health port of the tenant's DNS": (_ip(dns), 8080),
+        "metrics port of the tenant's DNS": (_ip(dns), 9153),
         "etcd of the tenant": (_ip(server), 2379),
         "kubelet Service of the tenant": _service(view.control_plane, f"{view.name}-kubelet"),
         "kubelet pod of the tenant": (_ip(kubelet), 10250),

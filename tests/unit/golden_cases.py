@@ -26,11 +26,20 @@ CASES: dict[str, dict[str, Any]] = {
             "controller_manager": "mirror.example.com/kube-controller-manager:v1.33.1",
             "etcd": "mirror.example.com/etcd:3.6.4",
             "kubelet": "mirror.example.com/kubelet:0.1.0",
+            "dns": "mirror.example.com/coredns:1.15.0",
         },
         "kubelet_replicas": 2,
         "image_pull_secrets": ["registry"],
         "service_cidr": "fd00:43::/112",
         "cluster_domain": "cluster.example",
+        "dns": {
+            "replicas": 2,
+            "upstreams": ["192.0.2.53", "[2001:db8::53]:5353"],
+            "stub_zones": {"corp.example": ["10.0.0.53"], "10.in-addr.arpa": ["10.0.0.53", "10.0.1.53"]},
+            "host_names": ["registry.infra", "*.databases"],
+            "host_domain": "host.example",
+            "source_cidrs": ["198.51.100.0/24"],
+        },
         "expose": {
             "type": "LoadBalancer",
             "host": "api.example.com",
@@ -44,6 +53,7 @@ CASES: dict[str, dict[str, Any]] = {
         "resources": {
             "server": {"requests": {"cpu": 1}, "limits": {"memory": "4Gi"}},
             "kubelet": {"requests": {"memory": "64Mi"}},
+            "dns": {"limits": {"memory": "170Mi"}},
         },
         "node_selector": {"node-role.example.com/tenant": ""},
         "tolerations": [{"key": "tenant", "operator": "Exists", "toleration_seconds": 60}],

@@ -48,8 +48,9 @@ def find(objects: list[Manifest], kind: str, name: str, namespace: str | None = 
 
 
 def templates(objects: list[Manifest]) -> dict[str, dict[str, Any]]:
-    """Pod templates by the kind of their object."""
-    return {each["kind"]: each["spec"]["template"] for each in objects if "template" in each.get("spec", {})}
+    """Pod templates by the component that their pods are of."""
+    made = [each["spec"]["template"] for each in objects if "template" in each.get("spec", {})]
+    return {each["metadata"]["labels"]["k3k-pulumi.io/component"]: each for each in made}
 
 
 def containers(template: dict[str, Any]) -> dict[str, dict[str, Any]]:

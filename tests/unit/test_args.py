@@ -34,7 +34,7 @@ def test_only_the_namespace_is_required_and_takes_outputs(schema: Any) -> None:
 def test_every_field_has_a_description_of_one_line(schema: Any) -> None:
     groups = {name: each["properties"] for name, each in schema["types"].items()}
     groups["arguments"] = schema["resources"]["k3k:index:Cluster"]["inputProperties"]
-    assert len(groups) == 6
+    assert len(groups) == 7
     for group, fields in groups.items():
         for name, field in fields.items():
             assert field.get("description", "").endswith((".", "`.")), f"{group}.{name}"

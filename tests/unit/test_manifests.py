@@ -52,7 +52,7 @@ def test_every_reference_to_a_host_object_is_to_one_that_is_made(distribution: s
                 secret = find(objects, "Secret", source["secret"]["name"], CONTROL_PLANE)
                 assert {item["key"] for item in source["secret"]["items"]} <= set(secret["stringData"])
         mounted = {mount["name"] for each in containers(template).values() for mount in each["volumeMounts"]}
-        templated = {"data"} if template is templates(objects)["StatefulSet"] else set()
+        templated = {"data"} if template is templates(objects)["server"] else set()
         assert mounted == {volume["name"] for volume in pod["volumes"]} | templated
 
 
@@ -82,7 +82,8 @@ def test_pods_keep_to_pod_securitys_restricted_level(distribution: str) -> None:
             assert set(security["capabilities"].get("add", ())) <= {"NET_BIND_SERVICE"}
 
 
-def test_only_kube_apiserver_has_a_capability() -> None:
+def test_only_programs_that_carry_a_file_capability_are_given_it() -> None:
+    """Without it in the container's bounding set they could not be executed."""
     objects = manifests(distribution="kubernetes")
     named = [
         name
@@ -90,7 +91,7 @@ def test_only_kube_apiserver_has_a_capability() -> None:
         for name, container in containers(template).items()
         if "add" in container["securityContext"]["capabilities"]
     ]
-    assert named == ["kube-apiserver"]
+    assert named == ["kube-apiserver", "coredns"]
 
 
 @DISTRIBUTIONS
@@ -105,10 +106,10 @@ def test_every_container_requests_cpu_and_memory_and_has_a_memory_limit(distribu
 def test_only_the_kubelet_has_a_token_of_the_host(distribution: str) -> None:
     objects = manifests(distribution=distribution)
     mounted = {
-        kind: template["spec"]["automountServiceAccountToken"]
-        for kind, template in templates(objects).items()
+        component: template["spec"]["automountServiceAccountToken"]
+        for component, template in templates(objects).items()
     }
-    assert mounted == {"StatefulSet": False, "Deployment": True}
+    assert mounted == {"server": False, "kubelet": True, "dns": False}
     assert not any(
         each["automountServiceAccountToken"] for each in objects if each["kind"] == "ServiceAccount"
     )
@@ -118,7 +119,7 @@ def test_only_the_kubelet_has_a_token_of_the_host(distribution: str) -> None:
 def test_ca_keys_are_mounted_only_where_something_is_signed(distribution: str) -> None:
     objects = manifests(distribution=distribution)
     found = set()
-    for template in templates(objects).values():
+    for component, template in templates(objects).items():
         keys = {
             volume["name"]: {
                 item["path"]
@@ -131,16 +132,18 @@ def test_ca_keys_are_mounted_only_where_something_is_signed(distribution: str) -
         }
         for name, container in containers(template).items():
             for mount in container["volumeMounts"]:
-                found |= {(name, key) for key in keys.get(mount["name"], ())}
-    copied = {("certificates", f"{ca}-ca.key") for ca in ("server", "client", "request-header")}
-    kubelet = {("kubelet", "client-ca.key"), ("kubelet", "kubelet-serving-ca.key")}
+                found |= {(component, name, key) for key in keys.get(mount["name"], ())}
+    certificates = ("certificates", "certificates-renewal")
+    copied = {("server", "certificates", f"{ca}-ca.key") for ca in ("server", "client", "request-header")}
+    both = {("kubelet", "kubelet", f"{ca}-ca.key") for ca in ("client", "kubelet-serving")}
+    both |= {("dns", name, "client-ca.key") for name in certificates}
     if distribution == "k3s":
-        assert found == copied | kubelet
+        assert found == copied | both
     else:
-        issued = copied | {("certificates", "etcd-ca.key")}
-        assert found == kubelet | issued | {("certificates-renewal", key) for _, key in issued} | {
-            ("kube-controller-manager", "client-ca.key"),
-            ("kube-controller-manager", "kubelet-serving-ca.key"),
+        issued = {(*each[1:],) for each in copied} | {("certificates", "etcd-ca.key")}
+        assert found == both | {("server", name, key) for name in certificates for _, key in issued} | {
+            ("server", "kube-controller-manager", "client-ca.key"),
+            ("server", "kube-controller-manager", "kubelet-serving-ca.key"),
         }
 
 
@@ -164,7 +167,7 @@ def test_secret_values_are_placed_as_they_are(distribution: str) -> None:
     rest = [each for each in objects if each["kind"] != "Secret"]
     headers = [
         header["value"]
-        for container in templates(rest)["StatefulSet"]["spec"]["containers"]
+        for container in templates(rest)["server"]["spec"]["containers"]
         for probe in ("startupProbe", "readinessProbe", "livenessProbe")
         for header in container.get(probe, {}).get("httpGet", {}).get("httpHeaders", ())
     ]
@@ -244,11 +247,14 @@ def test_pods_are_made_anew_when_their_configuration_changes_and_not_for_the_pol
         ]
         return [each["k3k-pulumi.io/config-checksum"] for each in annotations]
 
-    server, kubelet = checksums()
-    assert checksums(policy={"pods": {"privileged": True}}) == [server, kubelet]
+    server, kubelet, dns = checksums()
+    assert checksums(policy={"pods": {"privileged": True}}) == [server, kubelet, dns]
     changed = checksums(cluster_domain="other")
     assert changed[0] != server
     assert changed[1] != kubelet
+    assert changed[2] != dns
+    assert checksums(dns={"upstreams": ["192.0.2.1"]})[:2] == [server, kubelet]
+    assert checksums(dns={"upstreams": ["192.0.2.1"]})[2] != dns
 
 
 def test_users_labels_are_on_every_object_and_pod_and_never_in_a_selector() -> None:
@@ -264,7 +270,7 @@ def test_users_labels_are_on_every_object_and_pod_and_never_in_a_selector() -> N
 
 def test_the_memory_limit_of_go_programs_is_nine_tenths_of_their_containers() -> None:
     def limit(**args: Any) -> list[str]:
-        server = containers(templates(manifests(**args))["StatefulSet"])["kube-apiserver"]
+        server = containers(templates(manifests(**args))["server"])["kube-apiserver"]
         return [each["value"] for each in server["env"] if each["name"] == "GOMEMLIMIT"]
 
     assert limit() == ["1843MiB"]
@@ -354,9 +360,9 @@ def test_the_anchor_can_never_be_replaced_for_a_change_of_its_data() -> None:
 
 
 @DISTRIBUTIONS
-def test_readiness_depends_on_the_servers_and_the_kubelet(distribution: str) -> None:
+def test_readiness_depends_on_the_servers_the_kubelet_and_dns(distribution: str) -> None:
     awaited = [each for each in manifests(distribution=distribution) if waits_for_ready(each)]
-    assert [each["metadata"]["name"] for each in awaited] == ["c-server", "c-kubelet"]
+    assert [each["metadata"]["name"] for each in awaited] == ["c-server", "c-kubelet", "c-dns"]
 
 
 @pytest.mark.parametrize(
@@ -402,9 +408,7 @@ def test_the_serving_certificate_names_every_way_to_the_api(distribution: str) -
     ):
         assert f'"--tls-san={name}"' in text if distribution == "k3s" else name in text
     address = "$(MY_C_API_SERVICE_HOST)"
-    container = containers(templates(objects)["StatefulSet"])[
-        "k3s" if distribution == "k3s" else "certificates"
-    ]
+    container = containers(templates(objects)["server"])["k3s" if distribution == "k3s" else "certificates"]
     assert any(address in text for text in strings([container["env"], container["args"]]))
 
 

@@ -28,6 +28,7 @@ def pods(component: str, namespace: str | None = None) -> dict[str, Any]:
 API = [{"protocol": "TCP", "port": 6443}]
 KUBELET = [{"protocol": "TCP", "port": 10250, "endPort": 11249}, {"protocol": "TCP", "port": 9443}]
 DNS = {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}
+COREDNS = [{"protocol": "UDP", "port": 1053}, {"protocol": "TCP", "port": 1053}]
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,11 @@ def test_workloads_are_reached_by_their_own_cluster_alone() -> None:
 
 
 def test_workloads_reach_their_own_cluster_and_outward_as_chosen() -> None:
-    own = [{"to": [pods("workload")]}, {"to": [pods("server", CONTROL_PLANE)], "ports": API}]
+    own = [
+        {"to": [pods("workload")]},
+        {"to": [pods("server", CONTROL_PLANE)], "ports": API},
+        {"to": [pods("dns", CONTROL_PLANE)], "ports": COREDNS},
+    ]
     assert rules("c-workload", "team", "egress", egress="none") == own
     assert rules("c-workload", "team", "egress", egress="all") == [*own, {}]
     *first, dns, internet = rules("c-workload", "team", "egress", host_cidrs=["198.51.100.0/24"])
@@ -67,22 +72,39 @@ def test_workloads_reach_their_own_cluster_and_outward_as_chosen() -> None:
 
 def test_servers_are_reached_on_the_api_port_alone_by_those_who_need_it() -> None:
     assert rules("c-server", CONTROL_PLANE, "ingress") == [
-        {"from": [pods("workload", "team"), pods("kubelet")], "ports": API}
+        {"from": [pods("workload", "team"), pods("kubelet"), pods("dns")], "ports": API}
     ]
     (rule,) = rules("c-server", CONTROL_PLANE, "ingress", expose={"source_cidrs": ["192.0.2.0/24"]})
-    assert rule["from"][2:] == [{"ipBlock": {"cidr": "192.0.2.0/24"}}]
+    assert rule["from"][3:] == [{"ipBlock": {"cidr": "192.0.2.0/24"}}]
 
 
 def test_servers_reach_no_more_than_workloads_but_the_kubelet() -> None:
     own = [{"to": [pods("kubelet")], "ports": KUBELET}, {"to": [pods("workload", "team")]}]
     assert rules("c-server", CONTROL_PLANE, "egress", egress="none") == own
     outward = rules("c-server", CONTROL_PLANE, "egress")[2:]
-    assert outward == rules("c-workload", "team", "egress")[2:]
+    assert outward == rules("c-workload", "team", "egress")[3:]
 
 
 def test_the_kubelet_is_reached_by_servers_alone_and_reaches_the_host() -> None:
     assert rules("c-kubelet", CONTROL_PLANE, "ingress") == [{"from": [pods("server")], "ports": KUBELET}]
     assert rules("c-kubelet", CONTROL_PLANE, "egress") == [{}]
+
+
+def test_dns_is_reached_by_workloads_alone() -> None:
+    (rule,) = rules("c-dns", CONTROL_PLANE, "ingress")
+    assert rule == {"from": [pods("workload", "team")], "ports": COREDNS}
+    (rule,) = rules("c-dns", CONTROL_PLANE, "ingress", dns={"source_cidrs": ["192.0.2.0/24"]})
+    assert rule["from"][1:] == [{"ipBlock": {"cidr": "192.0.2.0/24"}}]
+
+
+def test_dns_reaches_its_api_and_name_servers_if_queries_may_go_out() -> None:
+    api = {"to": [pods("server")], "ports": API}
+    assert rules("c-dns", CONTROL_PLANE, "egress", egress="none") == [api]
+    assert rules("c-dns", CONTROL_PLANE, "egress") == [api, DNS]
+    assert rules("c-dns", CONTROL_PLANE, "egress", egress="all") == [api, DNS]
+    named = {"upstreams": ["192.0.2.1:5353"], "stub_zones": {"a.example": ["192.0.2.2", "192.0.2.3:54"]}}
+    (_, outward) = rules("c-dns", CONTROL_PLANE, "egress", dns=named)
+    assert [each["port"] for each in outward["ports"]] == [53, 53, 54, 54, 5353, 5353]
 
 
 def test_every_selector_holds_labels_that_only_we_set() -> None:

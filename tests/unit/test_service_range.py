@@ -14,7 +14,7 @@ DISTRIBUTIONS = pytest.mark.parametrize("distribution", ["kubernetes", "k3s"])
 
 def flag(objects: list[Any]) -> str:
     """The value of the flag that says it."""
-    servers = containers(templates(objects)["StatefulSet"])
+    servers = containers(templates(objects)["server"])
     server = servers.get("kube-apiserver") or servers["k3s"]
     names = ("--service-cluster-ip-range=", "--service-cidr=")
     (found,) = [argument for argument in server["args"] if argument.startswith(names)]
@@ -60,7 +60,7 @@ def test_where_ranges_cannot_grow_it_has_to_contain_the_hosts(version: str, cidr
 
 
 def test_who_looks_at_the_pod_reads_why_it_does_not_start() -> None:
-    found = containers(templates(manifests())["StatefulSet"])["certificates"]
+    found = containers(templates(manifests())["server"])["certificates"]
     assert found["terminationMessagePolicy"] == "FallbackToLogsOnError"
 
 

@@ -103,7 +103,7 @@ K3S_FORMAT = "must be written like v1.34.4+k3s1 (v1.34.4-k3s1 is accepted too) f
         ),
         (
             {"images": "x"},
-            "images: 'x' must be a map with keys of server, controller_manager, etcd or kubelet",
+            "images: 'x' must be a map with keys of server, controller_manager, etcd, kubelet or dns",
         ),
         ({"images": {"servr": "x"}}, "images.servr: unknown argument; did you mean 'server'?"),
         (
@@ -308,7 +308,7 @@ def test_the_longest_name_leaves_every_derived_name_and_label_valid() -> None:
 
 def test_arguments_and_model_have_the_same_fields() -> None:
     assert set(VirtualClusterArgs.__annotations__) == set(VirtualClusterSpec.model_fields) - {"name"}
-    for group in ("images", "expose", "persistence", "resources"):
+    for group in ("images", "dns", "expose", "persistence", "resources"):
         (args,) = (
             each for each in VirtualClusterArgs.__annotations__[group].__args__ if each is not type(None)
         )

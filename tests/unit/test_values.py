@@ -102,6 +102,8 @@ def test_names_of_all_host_objects() -> None:
         "client_ca": "my-c-client-ca",
         "cluster_reader": "k3k-pulumi.io:planes:my-c",
         "default_deny": "my-c-default-deny",
+        "dns": "my-c-dns",
+        "dns_host_variable": "MY_C_DNS_SERVICE_HOST",
         "etcd_ca": "my-c-etcd-ca",
         "join_token": "my-c-join-token",
         "kubelet": "my-c-kubelet",

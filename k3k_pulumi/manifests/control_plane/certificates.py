@@ -12,12 +12,15 @@ TLS = "/run/k3k/tls"
 """Where issued certificates lie: a folder for each component of the pod."""
 SERVER, CONTROLLER_MANAGER, ETCD = "kube-apiserver", "kube-controller-manager", "etcd"
 FRONT_PROXY = "front-proxy-client"
+API_ADDRESS = "API_SERVICE_HOST"
+"""Environment variable of the containers here with the ClusterIP of the API's Service."""
+AUTHORITIES = "authorities"
+"""Name of the volume with the CAs."""
 
-_AUTHORITIES = "/etc/k3k/authorities"
+_AUTHORITIES_FOLDER = "/etc/k3k/authorities"
 _SPEC = "/etc/k3k/certificates"
 _ROOT_CA = "/etc/k3k/trust/server-ca.crt"
 """The server CA as kube-controller-manager's container sees it."""
-_API_ADDRESS = "API_SERVICE_HOST"
 _K3S_AUTHORITIES = ("server-ca", "client-ca", "request-header-ca")
 _SIZES = pods.sizes("10m", "32Mi", "128Mi")
 
@@ -30,11 +33,11 @@ _SERVICE_CIDRS_SINCE = 33
 def kubernetes(spec: VirtualClusterSpec) -> dict[str, Any]:
     """The spec for the distribution `kubernetes`: every leaf certificate of the pod."""
     server, manager = f"{TLS}/{SERVER}", f"{TLS}/{CONTROLLER_MANAGER}"
-    dns_names, ip_addresses = serving_names(spec, f"${_API_ADDRESS}")
+    dns_names, ip_addresses = serving_names(spec, f"${API_ADDRESS}")
     return {
         "addresses": [_service_address(spec)],
         "certificates": [
-            _certificate(
+            certificate(
                 "server",
                 f"{server}/serving",
                 "server-ca",
@@ -43,7 +46,7 @@ def kubernetes(spec: VirtualClusterSpec) -> dict[str, Any]:
                 dns_names=dns_names,
                 ip_addresses=ip_addresses,
             ),
-            _certificate(
+            certificate(
                 "kubelet-client",
                 f"{server}/kubelet-client",
                 "client-ca",
@@ -52,11 +55,11 @@ def kubernetes(spec: VirtualClusterSpec) -> dict[str, Any]:
                 # Kubelets of real machines ask the API whether their caller may: this group always may.
                 organizations=["system:masters"],
             ),
-            _certificate(
+            certificate(
                 "front-proxy", f"{server}/front-proxy-client", "request-header-ca", FRONT_PROXY, ["client"]
             ),
-            _certificate("etcd-client", f"{server}/etcd-client", "etcd-ca", "kube-apiserver", ["client"]),
-            _certificate(
+            certificate("etcd-client", f"{server}/etcd-client", "etcd-ca", "kube-apiserver", ["client"]),
+            certificate(
                 "etcd",
                 f"{TLS}/{ETCD}/serving",
                 "etcd-ca",
@@ -65,7 +68,7 @@ def kubernetes(spec: VirtualClusterSpec) -> dict[str, Any]:
                 dns_names=["localhost"],
                 ip_addresses=["127.0.0.1"],
             ),
-            _certificate(
+            certificate(
                 "controller-manager",
                 f"{manager}/client",
                 "client-ca",
@@ -92,7 +95,7 @@ def k3s(spec: VirtualClusterSpec, target: str) -> dict[str, Any]:
     """
     names = [f"{authority}.{kind}" for authority in _K3S_AUTHORITIES for kind in ("crt", "key")]
     names.append("service.key")
-    copies = [{"from": f"{_AUTHORITIES}/{name}", "to": f"{target}/{name}"} for name in names]
+    copies = [copied(name, f"{target}/{name}") for name in names]
     return {"addresses": [_service_address(spec)], "copy": copies}
 
 
@@ -119,19 +122,13 @@ def _service_address(spec: VirtualClusterSpec) -> dict[str, str]:
     else:
         within = str(cidr)
         fix = f"is not in {cidr}: leave service_cidr out, or set it to the host's range of Services"
-    return {"address": f"${_API_ADDRESS}", "within": within, "otherwise": f"service_cidr: {found} {fix}"}
+    return {"address": f"${API_ADDRESS}", "within": within, "otherwise": f"service_cidr: {found} {fix}"}
 
 
 def issuing_containers(spec: VirtualClusterSpec) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The init container that issues all certificates, and the native sidecar that renews them."""
+    """The init container that issues all certificates of a pod, and the container that renews them."""
     issue = _container(spec, {"name": "tls", "mountPath": TLS})
-    renew = {
-        **issue,
-        "name": "certificates-renewal",
-        "restartPolicy": "Always",
-        "args": [*issue["args"], "--watch"],
-    }
-    return issue, renew
+    return issue, {**issue, "name": "certificates-renewal", "args": [*issue["args"], "--watch"]}
 
 
 def copying_container(spec: VirtualClusterSpec, target: dict[str, Any]) -> dict[str, Any]:
@@ -156,7 +153,7 @@ def authorities(spec: VirtualClusterSpec) -> dict[str, Any]:
     ]
     if spec.distribution == "k3s":
         files.append((names.service_account_key, "service.key", "service.key"))
-    return {"name": "authorities", **pods.secret_files(*files)}
+    return {"name": AUTHORITIES, **pods.secret_files(*files)}
 
 
 def serving_names(spec: VirtualClusterSpec, api_address: str) -> tuple[list[str], list[str]]:
@@ -185,27 +182,33 @@ def _container(spec: VirtualClusterSpec, target: dict[str, Any]) -> dict[str, An
         "name": "certificates",
         "image": spec.kubelet_image,
         "args": ["certificates", "--spec", f"{_SPEC}/certificates.json"],
-        "env": [{"name": _API_ADDRESS, "value": f"$({spec.names.api_host_variable})"}],
+        "env": [{"name": API_ADDRESS, "value": f"$({spec.names.api_host_variable})"}],
         "resources": _SIZES,
         # So that who looks at the pod reads why it does not start.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": pods.container_security(),
         "volumeMounts": [
             {"name": "config", "mountPath": _SPEC, "readOnly": True},
-            {"name": "authorities", "mountPath": _AUTHORITIES, "readOnly": True},
+            {"name": AUTHORITIES, "mountPath": _AUTHORITIES_FOLDER, "readOnly": True},
             target,
         ],
     }
 
 
-def _certificate(
+def copied(name: str, target: str) -> dict[str, str]:
+    """An entry of a spec: a file of the volume with the CAs, and where it is copied to."""
+    return {"from": f"{_AUTHORITIES_FOLDER}/{name}", "to": target}
+
+
+def certificate(
     name: str, out: str, authority: str, common_name: str, usages: list[str], **rest: list[str]
 ) -> dict[str, Any]:
+    """An entry of a spec: a certificate of a year; `authority` is the name of a CA's files."""
     return {
         "name": name,
         "out": out,
-        "ca_certificate": f"{_AUTHORITIES}/{authority}.crt",
-        "ca_key": f"{_AUTHORITIES}/{authority}.key",
+        "ca_certificate": f"{_AUTHORITIES_FOLDER}/{authority}.crt",
+        "ca_key": f"{_AUTHORITIES_FOLDER}/{authority}.key",
         "common_name": common_name,
         "usages": usages,
         "days": 365,

@@ -42,7 +42,7 @@ def pod(spec: VirtualClusterSpec) -> dict[str, Any]:
     return {
         "terminationGracePeriodSeconds": 30,
         # Native sidecars: each is up before the next container starts, and ends after those that need it.
-        "initContainers": [issue, renew, _etcd(spec)],
+        "initContainers": [issue, {**renew, "restartPolicy": "Always"}, _etcd(spec)],
         "containers": [_api_server(spec), _controller_manager(spec)],
         "volumes": _volumes(spec),
     }

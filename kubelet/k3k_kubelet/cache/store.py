@@ -36,7 +36,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         uid: Its uid.
         version: metadata.resourceVersion as a number: both etcd and kine count revisions of the whole store.
         values: For each index of the store, the values under which the object is found.
-        packed: The object as deflated JSON, reduced by the store's `reduce`.
+        packed: The object as deflated JSON, reduced by the store's `reduce`; empty after `Store.forget`.
         dictionary: What it was deflated with.
     """
 
@@ -103,8 +103,6 @@ class Store:
         self._handlers: list[Handler] = []
         self.seen_version = 0
         """The newest resourceVersion a watch or list has brought; see `observe`."""
-        self.forgets = False
-        """Whether `forget` is used here: what a list brings that came before is no news then."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -163,14 +161,14 @@ class Store:
             self._drop(entry)
 
     def forget(self, entry: Entry) -> None:
-        """Keeps nothing of an object: what it says has been dealt with. Nobody is told.
+        """Keeps of an object only that it is there: what it says has been dealt with.
 
-        It comes back with its next change; the informer's lists do not bring it again without one.
+        Nobody may read it from then on. It comes back with its next change; a list that has nothing newer
+        does not bring it again.
         """
-        self.forgets = True
         if self._entries.get(entry.key) is entry:
-            self._unindex(entry)
-            del self._entries[entry.key]
+            self._entries[entry.key] = structs.replace(entry, packed=b"", dictionary=b"")
+            self._by_uid.pop(entry.uid, None)
 
     def clear(self) -> None:
         """Forgets everything, without telling anybody: what is known is no longer kept current."""

@@ -1,7 +1,8 @@
-"""What the kubelet adds to the virtual API server: metrics.k8s.io, as an aggregated API."""
+"""What the kubelet adds to the virtual API server: metrics.k8s.io as an aggregated API, the DNS' rights."""
 
+from k3k_kubelet.extension.dns import DnsRights
 from k3k_kubelet.extension.metrics_api import MetricsApi
 from k3k_kubelet.extension.registration import HOST_NAME, Registration
 from k3k_kubelet.extension.server import ExtensionServer
 
-__all__ = ["HOST_NAME", "ExtensionServer", "MetricsApi", "Registration"]
+__all__ = ["HOST_NAME", "DnsRights", "ExtensionServer", "MetricsApi", "Registration"]

@@ -14,12 +14,11 @@ import base64
 import logging
 from pathlib import Path
 
-from k3k_kubelet.api import ApiClient, InvalidError, NotFoundError, Resource
+from k3k_kubelet.api import ApiClient, Resource
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.cache import Change, Informer, Store, WorkQueue
 from k3k_kubelet.extension.documents import GROUP, VERSION
-from k3k_kubelet.extension.wanted import agrees, without_none
-from k3k_kubelet.translate.names import DOMAIN
+from k3k_kubelet.extension.wanted import ensure, find, is_managed, made
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +26,6 @@ NAMESPACE, NAME = "kube-system", "k3k-pulumi-metrics"
 HOST_NAME = f"{NAME}.{NAMESPACE}.svc"
 """Whom the API server expects: the name in our certificate."""
 API_SERVICE_NAME = f"{VERSION}.{GROUP}"
-MANAGED = f"{DOMAIN}/managed-by"
-"""Label of what is ours, and so put right when it is changed. Without it, or leading to another Service, an
-APIService is the tenant's: he has a metrics server of his own."""
 
 _PORT = 443
 _RBAC = "rbac.authorization.k8s.io"
@@ -76,72 +72,46 @@ class Registration:
         self.add_all()
 
     async def _reconcile(self, _: str) -> None:
-        found = await self._find(_API_SERVICES, None, API_SERVICE_NAME)
+        found = await find(self._virtual, _API_SERVICES, None, API_SERVICE_NAME)
         taken = found is not None and not is_ours(found)
         if taken and not self._is_taken:
             log.info("metrics.k8s.io is served by another Service inside, and left to it")
         self._is_taken = taken
         if not taken:
             for resource, wanted in self._wanted:
-                await self._ensure(resource, wanted)
-
-    async def _ensure(self, resource: Resource, wanted: Object) -> None:
-        metadata = wanted["metadata"]
-        namespace, name = metadata.get("namespace"), metadata["name"]
-        found = await self._find(resource, namespace, name)
-        if found is None:
-            await self._virtual.create(resource, namespace, without_none(wanted))
-            log.info("made", extra={"resource": resource.plural, "object": name})
-            return
-        if resource is _API_SERVICES and not is_ours(found):
-            return  # since the look before
-        if resource is _ROLES and not _is_managed(found):
-            return  # of a metrics-server that the tenant has, or had
-        if agrees(wanted, found):
-            return
-        log.info("put right", extra={"resource": resource.plural, "object": name})
-        same = {"resourceVersion": found["metadata"]["resourceVersion"]}  # else what it is now may be his
-        try:
-            await self._virtual.patch(resource, namespace, name, {**wanted, "metadata": {**metadata, **same}})
-        except InvalidError:
-            # What cannot be changed back, as a Service's address, is made anew.
-            await self._virtual.delete(resource, namespace, name, uid=found["metadata"]["uid"])
-            await self._virtual.create(resource, namespace, without_none(wanted))
-
-    async def _find(self, resource: Resource, namespace: str | None, name: str) -> Object | None:
-        try:
-            return await self._virtual.get(resource, namespace, name)
-        except NotFoundError:
-            return None
+                await ensure(self._virtual, resource, wanted, _MAY_BE_HIS.get(resource))
 
 
 def is_ours(api_service: Object) -> bool:
-    """Whether an APIService for metrics.k8s.io is the kubelet's to keep."""
+    """Whether an APIService for metrics.k8s.io is the kubelet's to keep.
+
+    Without our label, or leading to another Service, it is the tenant's: he has a metrics server of his own.
+    """
     service = api_service["spec"].get("service") or {}
     leads_here = (service.get("namespace"), service.get("name")) == (NAMESPACE, NAME)
-    return leads_here and _is_managed(api_service)
+    return leads_here and is_managed(api_service)
 
 
-def _is_managed(found: Object) -> bool:
-    return MANAGED in (found["metadata"].get("labels") or {})
+_MAY_BE_HIS = {_API_SERVICES: is_ours, _ROLES: is_managed}
+"""What a metrics-server of the tenant's has, or had, and whether it is ours."""
 
 
 def _objects(address: str, port: int, ca: bytes) -> tuple[tuple[Resource, Object], ...]:
     """What there has to be, in the order in which it can be made."""
-    readers = _object(_ROLES, "system:aggregated-metrics-reader", None)
+    readers = made(_ROLES, "system:aggregated-metrics-reader", None)
     aggregated = {f"{_RBAC}/aggregate-to-{role}": "true" for role in ("view", "edit", "admin")}
     readers["metadata"]["labels"] |= aggregated
     readers["rules"] = [
         {"apiGroups": [GROUP], "resources": ["pods", "nodes"], "verbs": ["get", "list", "watch"]}
     ]
-    service = _object(_SERVICES, NAME, NAMESPACE)
+    service = made(_SERVICES, NAME, NAMESPACE)
     ports = [{"name": "https", "port": _PORT, "protocol": "TCP", "targetPort": port}]
     service["spec"] = {"type": "ClusterIP", "clusterIP": "None", "selector": None, "ports": ports}
-    endpoints = _object(_ENDPOINTS, NAME, NAMESPACE)
+    endpoints = made(_ENDPOINTS, NAME, NAMESPACE)
     endpoints["subsets"] = [
         {"addresses": [{"ip": address}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}
     ]
-    api_service = _object(_API_SERVICES, API_SERVICE_NAME, None)
+    api_service = made(_API_SERVICES, API_SERVICE_NAME, None)
     api_service["spec"] = {
         "group": GROUP,
         "version": VERSION,
@@ -152,10 +122,3 @@ def _objects(address: str, port: int, ca: bytes) -> tuple[tuple[Resource, Object
         "versionPriority": 100,
     }
     return (_ROLES, readers), (_SERVICES, service), (_ENDPOINTS, endpoints), (_API_SERVICES, api_service)
-
-
-def _object(resource: Resource, name: str, namespace: str | None) -> Object:
-    metadata: Object = {"name": name, "labels": {MANAGED: "kubelet"}}
-    if namespace is not None:
-        metadata["namespace"] = namespace
-    return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}

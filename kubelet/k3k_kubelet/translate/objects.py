@@ -65,6 +65,7 @@ class Cluster:
         cluster_domain: its DNS domain.
         api_host: address of its API server as pods reach it.
         api_port: port of the same.
+        dns_host: address of its DNS as pods reach it.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Cluster:
     cluster_domain: str
     api_host: str
     api_port: int
+    dns_host: str
 
 
 @dataclass(frozen=True, slots=True, order=True)

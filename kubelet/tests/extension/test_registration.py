@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from k3k_kubelet.api import AlreadyExistsError, ApiError, NotFoundError, Resource
-from k3k_kubelet.extension import registration
 from k3k_kubelet.extension.registration import API_SERVICE_NAME, NAME, NAMESPACE
+from k3k_kubelet.extension.wanted import MANAGED
 
 from kubelet.tests.clusters import Clusters
 from kubelet.tests.waiting import eventually, never
@@ -90,7 +90,7 @@ def test_a_metrics_server_of_the_tenants_own_is_left_alone(clusters: Clusters) -
         await world.virtual.delete(API_SERVICES, None, API_SERVICE_NAME)  # he has enough of it
         await eventually(lambda: complete(world))
 
-        unlabelled = {"metadata": {"labels": {registration.MANAGED: None}}, "spec": {"versionPriority": 9}}
+        unlabelled = {"metadata": {"labels": {MANAGED: None}}, "spec": {"versionPriority": 9}}
         await world.virtual.patch(API_SERVICES, None, API_SERVICE_NAME, unlabelled)
 
         async def is_changed_back() -> bool:

@@ -15,7 +15,7 @@ OWNER = {
     "controller": True,
     "blockOwnerDeletion": False,
 }
-CLUSTER = Cluster("team", "tenants", OWNER, "team-workload", "cluster.local", "10.96.7.7", 443)
+CLUSTER = Cluster("team", "tenants", OWNER, "team-workload", "cluster.local", "10.96.7.7", 443, "10.96.7.10")
 BASELINE = policy.Policy()
 
 LINKS = {"configMapRef": {"name": "service-links-default-gnrxybc2o3sxigr6"}}

@@ -135,7 +135,12 @@ ON_HOST = {
                 ],
             }
         ],
-        "dnsPolicy": "Default",
+        "dnsConfig": {
+            "nameservers": ["10.96.7.10"],
+            "searches": ["default.svc.cluster.local", "svc.cluster.local", "cluster.local"],
+            "options": [{"name": "ndots", "value": "5"}],
+        },
+        "dnsPolicy": "None",
         "enableServiceLinks": False,
         "hostname": "web",
         "restartPolicy": "Always",
@@ -205,12 +210,14 @@ def test_a_pod_takes_less_than_a_millisecond() -> None:
 COPIED_FIELDS: list[dict[str, Any]] = [
     {"activeDeadlineSeconds": 60},
     {
+        "dnsPolicy": "Default",
         "dnsConfig": {
             "nameservers": ["1.1.1.1"],
             "searches": ["a.b"],
             "options": [{"name": "ndots", "value": "2"}],
-        }
+        },
     },
+    {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["1.1.1.1", "2001:db8::1"]}},
     {"hostAliases": [{"ip": "10.1.1.1", "hostnames": ["a", "b"]}]},
     {"hostnameOverride": "a.b"},
     {"os": {"name": "linux"}},
@@ -225,7 +232,7 @@ COPIED_FIELDS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("field", COPIED_FIELDS, ids=lambda field: next(iter(field)))
+@pytest.mark.parametrize("field", COPIED_FIELDS, ids="-".join)
 def test_a_copied_field(field: dict[str, Any]) -> None:
     assert host_spec(pod(field)) == {**host_spec(pod()), **field}
 
@@ -269,19 +276,6 @@ def test_a_field_that_is_dropped_with_an_event(field: dict[str, Any]) -> None:
     assert [each.path for each in made.dropped] == [f"spec.{next(iter(field))}"]
     assert made.dropped[0].reason
     assert made.manifest["spec"] == host_spec(pod())
-
-
-@pytest.mark.parametrize(
-    ("policy", "on_host"),
-    [
-        (None, "Default"),
-        ("ClusterFirst", "Default"),
-        ("ClusterFirstWithHostNet", "Default"),
-        ("None", "None"),
-    ],
-)
-def test_the_dns_policy(policy: str | None, on_host: str) -> None:
-    assert host_spec(pod({"dnsPolicy": policy}) if policy else pod()).get("dnsPolicy", "Default") == on_host
 
 
 @pytest.mark.parametrize(

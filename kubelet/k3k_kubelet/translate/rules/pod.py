@@ -6,7 +6,7 @@ from typing import Any
 from k3k_kubelet.translate.context import Context
 from k3k_kubelet.translate.names import MAX_NAME
 from k3k_kubelet.translate.objects import Object
-from k3k_kubelet.translate.rules import scheduling, security
+from k3k_kubelet.translate.rules import dns, scheduling, security
 from k3k_kubelet.translate.schema import OMIT
 
 
@@ -18,11 +18,6 @@ def never(value: bool, context: Context, path: str, parent: Mapping[str, Any]) -
 def omit(value: Any, context: Context, path: str, parent: Mapping[str, Any]) -> Any:  # noqa: ARG001
     """Left to `finish`."""
     return OMIT
-
-
-def dns_policy(value: str, context: Context, path: str, parent: Mapping[str, Any]) -> str:  # noqa: ARG001
-    """The host's cluster DNS is not the tenant's: pods resolve as their node does."""
-    return "None" if value == "None" else "Default"
 
 
 def priority_class(value: str, context: Context, path: str, parent: Mapping[str, Any]) -> Any:  # noqa: ARG001
@@ -64,6 +59,7 @@ def finish(spec: Object, context: Context, path: str, value: Mapping[str, Any]) 
     wanted = scheduling.with_enforced(spec.get("tolerations", []), context)
     if wanted:
         spec["tolerations"] = wanted
+    dns.resolver(spec, context, value)
     security.pod_defaults(spec, context)
     security.check_read_only(spec, context)
     return spec

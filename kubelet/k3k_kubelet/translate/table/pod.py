@@ -58,9 +58,9 @@ POD_SPEC = Struct(
             pod.never,
         ),
         "containers": translated(ListOf(CONTAINER), "see there"),
-        "dnsConfig": copied(_DNS),
+        "dnsConfig": translated(_DNS, "over the cluster's, where dnsPolicy asks the cluster's DNS"),
         "dnsPolicy": translated(
-            STRING, "Default in place of ClusterFirst: the host's DNS is not the tenant's", pod.dns_policy
+            STRING, "None in place of ClusterFirst, with the cluster's own DNS in dnsConfig", pod.omit
         ),
         "enableServiceLinks": translated(
             BOOLEAN, "false: the virtual Services' variables come as the first source of envFrom", pod.never

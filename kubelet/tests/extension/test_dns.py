@@ -1,0 +1,74 @@
+"""The rights of the cluster's DNS inside: enough to read what it answers from, and kept."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from k3k_kubelet.api import AlreadyExistsError, NotFoundError, Resource
+from k3k_kubelet.extension.dns import BINDINGS, NAME, ROLES, USER
+
+from kubelet.tests.clusters import Clusters
+from kubelet.tests.waiting import eventually
+from kubelet.tests.world import World, in_world
+
+pytestmark = pytest.mark.xdist_group("kubelet-clusters")
+
+READ = [("", "services"), ("", "namespaces"), ("discovery.k8s.io", "endpointslices")]
+REVIEWS = Resource(
+    "authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False
+)
+OTHERS = [("", "secrets"), ("", "pods"), ("", "configmaps"), ("", "nodes")]
+
+
+async def may(world: World, verb: str, group: str, resource: str) -> bool:
+    """Whether the API server lets CoreDNS' user do something in all namespaces."""
+    attributes = {"verb": verb, "group": group, "resource": resource}
+    spec = {"user": USER, "groups": ["system:authenticated"], "resourceAttributes": attributes}
+    review = {"apiVersion": REVIEWS.api_version, "kind": REVIEWS.kind, "metadata": {}, "spec": spec}
+    answer = await world.virtual.create(REVIEWS, None, review)
+    return bool(answer["status"]["allowed"])
+
+
+async def complete(world: World) -> bool:
+    try:
+        role = await world.virtual.get(ROLES, None, NAME)
+        binding = await world.virtual.get(BINDINGS, None, NAME)
+    except NotFoundError:
+        return False
+    return (
+        {verb for rule in role["rules"] or () for verb in rule["verbs"]} == {"list", "watch"}
+        and binding["roleRef"]["name"] == NAME
+        and [subject["name"] for subject in binding.get("subjects", ())] == [USER]
+    )
+
+
+def test_it_may_read_what_it_answers_from_and_nothing_else(clusters: Clusters) -> None:
+    async def test(world: World) -> None:
+        await eventually(lambda: complete(world))
+        granted = {(verb, *each) for verb in ("list", "watch") for each in READ}
+        asked = granted | {("list", *each) for each in OTHERS} | {("create", *each) for each in READ}
+        assert {each for each in asked if await may(world, *each)} == granted
+
+    in_world(clusters, test)
+
+
+def test_what_a_tenant_deletes_or_changes_is_put_right(clusters: Clusters) -> None:
+    async def test(world: World) -> None:
+        await eventually(lambda: complete(world))
+        await world.virtual.delete(ROLES, None, NAME)
+        await world.virtual.delete(BINDINGS, None, NAME)
+        await eventually(lambda: complete(world))
+        await world.virtual.patch(ROLES, None, NAME, {"rules": []})
+        await world.virtual.patch(BINDINGS, None, NAME, {"subjects": None})
+        await eventually(lambda: complete(world))
+
+        # What a binding leads to cannot be changed: the kubelet makes it anew.
+        await world.virtual.delete(BINDINGS, None, NAME)
+        other = {"apiGroup": ROLES.group, "kind": "ClusterRole", "name": "view"}
+        own = {"metadata": {"name": NAME}, "roleRef": other, "subjects": []}
+        with contextlib.suppress(AlreadyExistsError):  # the kubelet was faster
+            await world.virtual.create(BINDINGS, None, {"apiVersion": BINDINGS.api_version, **own})
+        await eventually(lambda: complete(world))
+
+    in_world(clusters, test)
