@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from k3k_kubelet.api import INGRESSES, NETWORK_POLICIES, SECRETS, SERVICES
-from k3k_kubelet.translate import names
+from k3k_kubelet.translate import identity, names
 
 from kubelet.tests.clusters import CLUSTER, NAMESPACE, Clusters
 from kubelet.tests.waiting import eventually, never
@@ -103,6 +103,37 @@ def test_secret_and_opening_come_and_go_with_the_ingress(clusters: Clusters) -> 
         await closed(world)
 
     in_world(clusters, test)
+
+
+def test_a_restart_leaves_the_certificates_where_they_are(clusters: Clusters) -> None:
+    async def test(world: World) -> None:
+        await certificate(world)
+        await world.create(SECRETS, "other", type="kubernetes.io/tls", data={"tls.crt": "", "tls.key": ""})
+        await world.create(INGRESSES, "web", spec=spec())
+        before = await world.until_host(SECRETS, "cert", lambda _: True)
+        clusters.stop_kubelet()
+        try:
+            # Nobody uses this copy any more: when it is gone, all copies have been looked at.
+            left = {"kind": "Secret", "apiVersion": "v1", "metadata": _ours(before, world, "other")}
+            await world.host.create(SECRETS, NAMESPACE, left)
+        finally:
+            clusters.start_kubelet()
+        await world.host_gone(SECRETS, "other")
+        after = await world.host_get(SECRETS, "cert")
+        assert after is not None
+        assert after["metadata"]["uid"] == before["metadata"]["uid"]
+
+    in_world(clusters, test)
+
+
+def _ours(copy: dict[str, Any], world: World, name: str) -> dict[str, Any]:
+    """The metadata of a copy of another object, after that of one."""
+    metadata = copy["metadata"]
+    return {
+        "name": world.host_name(name),
+        "labels": metadata["labels"],
+        "annotations": {**metadata["annotations"], identity.NAME: name},
+    }
 
 
 def test_what_an_ingress_no_longer_names_goes(clusters: Clusters) -> None:

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
 from tests.e2e.conftest import Host
-from tests.e2e.support.clusters import PREFIX, View, running
-from tests.e2e.support.kubectl import Kubectl
+from tests.e2e.support.clusters import PREFIX, View, both, running
+from tests.e2e.support.kubectl import Kubectl, KubectlError
 from tests.e2e.support.objects import deployment
+from tests.e2e.support.polling import eventually
 
 
 def test_drain_moves_a_deployment(host: Host, cluster: View, inside: Kubectl) -> None:
-    preference = {
-        "nodeAffinity": {
-            "preferredDuringSchedulingIgnoredDuringExecution": [
-                {"weight": 100, "preference": {"matchExpressions": [_hostname(node)]}}
-                for node in _nodes(host)[:1]
-            ]
-        }
-    }
-    inside.apply(deployment("web", 3, affinity=preference))
+    inside.apply(deployment("web", 3, affinity=_preferring(_nodes(host)[0])))
     before = running(inside, "app=web", 3)
     drained = before[0]["spec"]["nodeName"]
-    # Only this test's pods: the tests beside this one use the node as well.
-    selector = f"{PREFIX}cluster={cluster.name},{PREFIX}namespace={inside.namespace}"
     try:
-        host.kubectl("drain", drained, f"--pod-selector={selector}", "--timeout=90s", timeout=120)
+        _drain(host, drained, cluster, inside)
         after = running(inside, "app=web", 3)
     finally:
         host.kubectl("uncordon", drained)
@@ -32,6 +28,62 @@ def test_drain_moves_a_deployment(host: Host, cluster: View, inside: Kubectl) ->
     assert moved
     assert not moved & {pod["metadata"]["uid"] for pod in after}
     inside("rollout", "status", "deployment/web", "--timeout=60s")
+
+
+@both
+def test_a_drain_keeps_to_the_budgets_inside(host: Host, cluster: View, inside: Kubectl) -> None:
+    inside.apply(deployment("web", 3, affinity=_preferring(_nodes(host)[0])))
+    # A share of a scale that the host does not know.
+    inside("create", "poddisruptionbudget", "web", "--selector=app=web", "--min-available=100%")
+    drained = running(inside, "app=web", 3)[0]["spec"]["nodeName"]
+    selector = f"{PREFIX}cluster={cluster.name},{PREFIX}namespace={inside.namespace}"
+
+    def needed() -> int:
+        (copy,) = cluster.workloads.get("poddisruptionbudgets", "-l", selector)
+        assert copy["status"].get("currentHealthy") == 3, copy
+        return int(copy["spec"]["minAvailable"])
+
+    def allowed() -> None:
+        (copy,) = cluster.workloads.get("poddisruptionbudgets", "-l", selector)
+        assert copy["status"]["disruptionsAllowed"] == 1, copy
+
+    def available() -> int:
+        return int(inside.get("deployment", "web")["status"].get("availableReplicas", 0))
+
+    assert eventually(needed) == 3
+    try:
+        with pytest.raises(KubectlError, match="disruption budget"):
+            _drain(host, drained, cluster, inside, seconds=5)
+        assert available() == 3
+        budget = {"spec": {"minAvailable": None, "maxUnavailable": 1}}
+        inside("patch", "poddisruptionbudget", "web", "--type=merge", "-p", json.dumps(budget))
+        eventually(allowed)
+        with ThreadPoolExecutor(1) as pool:
+            drain = pool.submit(_drain, host, drained, cluster, inside)
+            seen = {available()}
+            while not drain.done():
+                seen.add(available())
+            drain.result()
+        after = running(inside, "app=web", 3)
+    finally:
+        host.kubectl("uncordon", drained)
+    assert drained not in {pod["spec"]["nodeName"] for pod in after}
+    assert min(seen) == 2, seen
+    inside("delete", "poddisruptionbudget", "web")
+    eventually(lambda: not cluster.workloads.get("poddisruptionbudgets", "-l", selector))
+
+
+def _drain(host: Host, node: str, cluster: View, inside: Kubectl, seconds: int = 90) -> None:
+    """Drains a node of the pods of one namespace inside: the tests beside this one use the node as well."""
+    selector = f"{PREFIX}cluster={cluster.name},{PREFIX}namespace={inside.namespace}"
+    timeout = f"--timeout={seconds}s"
+    host.kubectl("drain", node, f"--pod-selector={selector}", timeout, timeout=seconds + 30)
+
+
+def _preferring(node: str) -> dict[str, object]:
+    """Affinity of pods that are to be together."""
+    preference = {"weight": 100, "preference": {"matchExpressions": [_hostname(node)]}}
+    return {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [preference]}}
 
 
 def _nodes(host: Host) -> list[str]:

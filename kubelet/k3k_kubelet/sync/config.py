@@ -71,7 +71,7 @@ class ConfigController:
             store.subscribe(lambda change, plural=plural: self._copy_changed(plural, change))  # type: ignore[misc]
         stores.virtual_pods.subscribe(self._pod_changed)
         stores.virtual_services.subscribe(self._service_changed)
-        shared.uses.subscribe(self.queue.add)
+        shared.uses.subscribe(self.queue.add, self.add_all)
 
     def add_all(self) -> None:
         """Looks at everything that is used or copied: at the start, and on patrol."""
@@ -131,9 +131,9 @@ class ConfigController:
             copy, state = self._copy(reference), self._state(reference)
             if state is None or not self._is_used(reference):
                 self._copied.pop(reference, None)
-                if copy is not None:
+                if copy is not None and (state is None or self._shared.uses.are_known):
                     await self._delete(reference, copy)
-                return
+                return  # at the start; once that is known, everything is looked at again
             if copy is not None and self._copied.get(reference) == (state, copy.version):
                 return
             manifest = await self._manifest(reference)

@@ -67,7 +67,7 @@ class Copies(Following):
         )
         self.virtual.subscribe(self._virtual_changed)
         self.host.subscribe(self._host_changed)
-        shared.uses.register(kind.resource, kind.source, self.virtual)
+        shared.uses.register(kind.resource, kind.source, self.virtual, awaited=kind.uses_config)
         kind.copies = self
 
     @property
@@ -113,6 +113,17 @@ class Copies(Following):
     def undecided(self) -> bool:
         """Whether it is not known yet if both servers have the resource."""
         return self.kind.undecided()
+
+    def begun(self) -> None:
+        """What the copies that are there use is known before anything is done about it."""
+        if self.kind.uses_config:
+            for entry in self.virtual:
+                self._note_use(entry)
+            self._shared.uses.settled(self.kind.resource)
+
+    def at_rest(self) -> None:
+        """Nothing has a copy."""
+        self._shared.uses.settled(self.kind.resource)
 
     async def are_left(self) -> bool:
         """Whether there are copies about which something can be done."""
@@ -279,6 +290,17 @@ class Copies(Following):
         except NotFoundError:
             return
         log.info("copy removed", extra={"resource": self._name, "host_name": metadata["name"]})
+
+    def _note_use(self, virtual: Entry) -> None:
+        copy = self.copy(*virtual.key)
+        if copy is None:
+            return
+        try:
+            wanted = self.kind.to_host(virtual.object(), copy.object())
+        except Refused:
+            return
+        if wanted is not None:
+            self._use(virtual.key, wanted)
 
     def _use(self, key: Key, wanted: HostObject) -> None:
         self._shared.uses.set(User(self.kind.resource, *key), used_by(wanted))

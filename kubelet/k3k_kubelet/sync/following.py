@@ -1,3 +1,4 @@
+# ruff: noqa: B027 - what happens is for a subclass to say
 """Collections that are watched only while somebody needs them: those of what is turned on, or was."""
 
 from __future__ import annotations
@@ -61,9 +62,15 @@ class Following(ABC):
     def new_informers(self) -> Sequence[Informer]:
         """What fills the stores from now on."""
 
+    def begun(self) -> None:
+        """The stores are complete; nothing has been done yet."""
+
+    def at_rest(self) -> None:
+        """It is turned off, and nothing is left."""
+
     @abstractmethod
     def look_at_all(self) -> None:
-        """The stores are complete."""
+        """Looks at everything there is."""
 
     @abstractmethod
     async def ended(self) -> None:
@@ -90,6 +97,7 @@ class Following(ABC):
                 log.info("not turned off", extra={"resource": self._name, "error": str(error)})
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
+            self.at_rest()
             while not self.is_on:
                 await self._woken()
 
@@ -115,6 +123,7 @@ class Following(ABC):
     async def _begin(self) -> None:
         for informer in self.informers:
             await informer.synced.wait()
+        self.begun()
         self.is_ready = True
         self.look_at_all()
         self.check()

@@ -33,6 +33,7 @@ class Kind(ABC):
         copies: The controller that works with this kind; set by it.
         indexes: Further indexes of the store of objects inside.
         host_indexes: The same of the store of copies.
+        uses_config: Whether copies use ConfigMaps or Secrets.
         source_selector: What labels of objects inside must say for us to look at them, as a label selector's
             text, beside what the policy says.
         host_selector: What copies' labels must say beside the cluster, as a label selector's text: for kinds
@@ -43,6 +44,7 @@ class Kind(ABC):
     source: ClassVar[Resource]
     indexes: Mapping[str, IndexFunction] = {}
     host_indexes: Mapping[str, IndexFunction] = {}
+    uses_config: ClassVar[bool] = False
     source_selector: str = ""
     host_selector: str = ""
     copies: Copies

@@ -29,24 +29,49 @@ class Uses:
     """Who uses what. Copies of what is used are made and kept by `ConfigController`."""
 
     def __init__(self) -> None:
+        self._awaited: set[Resource] = set()
         self._used: dict[User, frozenset[Reference]] = {}
         self._users: dict[Reference, set[User]] = {}
         self._sources: dict[Resource, tuple[Resource, Store]] = {}
         self._handlers: list[Callable[[Reference], None]] = []
+        self._known: list[Callable[[], None]] = []
 
-    def subscribe(self, handler: Callable[[Reference], None]) -> None:
-        """Calls `handler` with what is used, or no longer used, from now on."""
+    def subscribe(self, handler: Callable[[Reference], None], known: Callable[[], None]) -> None:
+        """Tells of changes from now on.
+
+        Args:
+            handler: Called with what is used, or no longer used.
+            known: Called once `are_known` is so.
+        """
         self._handlers.append(handler)
+        self._known.append(known)
 
-    def register(self, resource: Resource, source: Resource, store: Store) -> None:
+    def register(self, resource: Resource, source: Resource, store: Store, *, awaited: bool) -> None:
         """Says where users are found.
 
         Args:
             resource: Of their copies.
             source: Of them inside.
             store: Has them.
+            awaited: Whether `settled` is to be called when it is known what they use.
         """
         self._sources[resource] = source, store
+        if awaited:
+            self._awaited.add(resource)
+
+    @property
+    def are_known(self) -> bool:
+        """Whether all is known that is used; until then nothing is unused."""
+        return not self._awaited
+
+    def settled(self, resource: Resource) -> None:
+        """What the users of a resource use is known by now."""
+        if resource not in self._awaited:
+            return
+        self._awaited.remove(resource)
+        if self.are_known:
+            for handler in self._known:
+                handler()
 
     def set(self, user: User, references: Iterable[Reference]) -> None:
         """Says all that an object uses; nothing when its copy is gone."""

@@ -22,6 +22,7 @@ class Ingresses(Kind):
     """Ingresses. The Secrets that they name are on the host as long as they are."""
 
     resource = INGRESSES
+    uses_config = True
 
     indexes: Mapping[str, IndexFunction] = {BACKEND: _backends}
 
