@@ -27,6 +27,7 @@ from k3k_kubelet.extension import HOST_NAME
 from k3k_kubelet.health import Health
 from k3k_kubelet.kubelet import Addresses, Clients, Kubelet
 from k3k_kubelet.leader import Leader, RestartError
+from k3k_kubelet.server import trim
 
 log = logging.getLogger(__name__)
 
@@ -215,6 +216,7 @@ def main(config: Config) -> int:
     """Runs the process on uvloop; returns the exit code."""
     import uvloop
 
+    trim.limit()
     gc.set_threshold(50_000, 20, 20)  # the caches hold bytes: many young objects, few that form cycles
     process = Process(config)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -26,11 +26,13 @@ from k3k_kubelet.api import (
     UnreachableError,
     VirtualEndpoint,
 )
+from k3k_kubelet.api import client as client_module
 from k3k_kubelet.api.errors import from_response
 from k3k_kubelet.api.watch import LineSplitter, watch
 from yarl import URL
 
 from kubelet.tests.controlplane import ADDRESS, ControlPlane, free_ports
+from kubelet.tests.waiting import eventually
 
 MIB = 1024 * 1024
 
@@ -242,3 +244,33 @@ def test_names_are_one_segment_of_a_path() -> None:
     path = PODS.path("a/../b", "c?force#%2e%2e", "log")
     assert path == "/api/v1/namespaces/a%2F..%2Fb/pods/c%3Fforce%23%252e%252e/log"
     assert URL(f"https://192.0.2.1{path}").raw_path == path
+
+
+def test_connections_of_a_burst_are_closed_while_others_are_used(
+    control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "KEEP_SECONDS", 0.5)
+
+    async def run() -> None:
+        client = control_plane.client()
+
+        def connections() -> int:
+            assert client._session is not None
+            connector = client._session.connector
+            assert connector is not None
+            return sum(len(idle) for idle in connector._conns.values())
+
+        async def ask() -> None:
+            await client.request("GET", "/version")
+
+        await asyncio.gather(*(ask() for _ in range(8)))
+        assert connections() > 1
+
+        async def one() -> bool:
+            await ask()
+            return connections() == 1
+
+        await eventually(one, 10)
+        await client.close()
+
+    asyncio.run(run())

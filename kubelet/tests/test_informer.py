@@ -78,22 +78,23 @@ def test_objects_are_given_back_as_they_came_whatever_the_first_one_was() -> Non
     assert [entry.object() for entry in store] == objects
 
 
-def test_a_forgotten_object_comes_back_with_its_next_change_only() -> None:
-    store = Store()
+def test_of_a_forgotten_object_nothing_is_kept() -> None:
+    store = Store({"label": labelled})
     changes: list[Change] = []
-    store.put(config_map("a", 1))
+    store.put(config_map("a", 1, red=""))
     store.subscribe(changes.append)
     (first,) = store
     store.forget(first)
-    store.put(config_map("a", 1))
-    assert [entry.packed for entry in store] == [b""]
-    assert store.by_uid("uid-a") is None
+    assert (len(store), store.by_uid("uid-a"), store.values("label")) == (0, None, set())
     assert not changes
     store.put(config_map("a", 2))
     store.forget(first)  # what it said then has been dealt with, not what it says now
     changed = store.by_uid("uid-a")
     assert changed is not None
     assert changed.object()["data"] == {"v": "2"}
+    assert len(changes) == 1
+    store.forget(changed)
+    store.remove(config_map("a", 3))
     assert len(changes) == 1
 
 
@@ -190,9 +191,12 @@ def test_what_happened_while_the_server_was_away_is_made_up_for(own_control_plan
 
     async def test(client: ApiClient, informer: Informer) -> None:
         plane, store = own_control_plane, informer.store
-        for name in ("stays", "goes"):
+        for name in ("stays", "told", "goes"):
             await client.create(CONFIG_MAPS, "default", config_map(name))
         await eventually(lambda: store.get("default", "goes"))
+        told = store.get("default", "told")
+        assert told is not None
+        store.forget(told)
         deleted: list[str] = []
         store.subscribe(lambda change: deleted.append(change.entry.name) if change.new is None else None)
         plane.stop("kube-apiserver")
@@ -204,8 +208,11 @@ def test_what_happened_while_the_server_was_away_is_made_up_for(own_control_plan
         await asyncio.to_thread(plane.start_api_server)
         await eventually(lambda: deleted == ["goes"], seconds=60)
         assert store.get("default", "stays") is not None
+        assert store.get("default", "told") is None, "what was dealt with is no news"
         await client.create(CONFIG_MAPS, "default", config_map("after"))
         await eventually(lambda: store.get("default", "after"))
+        await client.patch(CONFIG_MAPS, "default", "told", {"data": {"v": "new"}})
+        await eventually(lambda: store.get("default", "told"))
 
     with_informer(own_control_plane, test)
 

@@ -195,6 +195,10 @@ def test_the_status_is_the_host_s(clusters: Clusters) -> None:
         await shown([{"ip": "192.0.2.1"}])
         await said(None)
         await shown([])
+        await said([{"hostname": "lb.example.net"}])
+        await shown([{"hostname": "lb.example.net"}])
+        policy(clusters, enabled=False)
+        await shown([])
 
     in_world(clusters, test)
 

@@ -6,11 +6,13 @@ import base64
 import datetime
 import json
 import time
+from collections import Counter
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from k3k_kubelet.api import PODS, SECRETS, SERVICE_ACCOUNTS, TOKEN_REVIEWS
-from k3k_kubelet.sync.tokens import NODE, NODE_SECONDS, RENEW_AT, _due, renew_at
+from k3k_kubelet.sync.tokens import NODE, NODE_SECONDS, NODE_SPREAD, RENEW_AT, _due, renew_at
 
 from kubelet.tests.clusters import NAMESPACE, Clusters, decoded
 from kubelet.tests.waiting import eventually
@@ -193,12 +195,20 @@ def test_when_a_secret_without_a_node_is_due() -> None:
     annotations = {RENEW_AT: "4000000000"}
     metadata = {"creationTimestamp": "2026-01-01T00:00:00Z", "annotations": annotations}
     made = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC).timestamp()
-    assert _due({"metadata": metadata}, {"spec": {}}) == 4e9
-    assert _due({"metadata": metadata}, {"spec": {"nodeName": "a"}}) == made + NODE_SECONDS
+
+    def pod(uid: str = "", **spec: str) -> dict[str, Any]:
+        return {"metadata": {"uid": uid}, "spec": spec}
+
+    assert _due({"metadata": metadata}, pod()) == 4e9
+    seconds = [_due({"metadata": metadata}, pod(str(uuid4()), nodeName="a")) - made for _ in range(1000)]
+    assert min(seconds) >= NODE_SECONDS
+    assert max(seconds) <= NODE_SECONDS + NODE_SPREAD
+    tenths = Counter(int((each - NODE_SECONDS) / NODE_SPREAD * 10) for each in seconds)
+    assert max(tenths.values()) < 200, f"a burst of pods is renewed in a burst: {tenths}"
     annotations[NODE] = "a"
-    assert _due({"metadata": metadata}, {"spec": {"nodeName": "a"}}) == 4e9
+    assert _due({"metadata": metadata}, pod(nodeName="a")) == 4e9
     annotations[RENEW_AT] = "²"
-    assert _due({"metadata": metadata}, {"spec": {}}) == 0
+    assert _due({"metadata": metadata}, pod()) == 0
 
 
 def test_a_pod_of_the_same_name_gets_its_own(clusters: Clusters) -> None:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 import orjson
+from aiohttp.client_reqrep import ConnectionKey
 
 from k3k_kubelet import metrics
 from k3k_kubelet.api.endpoint import Endpoint, base_url
@@ -305,8 +306,21 @@ class ApiClient:
         return self._watches
 
 
+class _Pool(aiohttp.TCPConnector):
+    """A pool that uses the connection again that was used last.
+
+    aiohttp takes the one that was not used for longest: a few requests a second would keep all connections
+    of a burst open for good.
+    """
+
+    def _release(self, key: ConnectionKey, protocol: Any, *, should_close: bool = False) -> None:
+        super()._release(key, protocol, should_close=should_close)
+        if (idle := self._conns.get(key)) is not None:
+            idle.rotate(1)  # it takes the first and has just put this one last
+
+
 def _session(connections: int) -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEP_SECONDS, ttl_dns_cache=60)
+    connector = _Pool(limit=connections, keepalive_timeout=KEEP_SECONDS, ttl_dns_cache=60)
     # No compression: it costs more CPU than it saves on a link inside one cluster.
     return aiohttp.ClientSession(
         connector=connector, auto_decompress=False, skip_auto_headers=("Accept-Encoding",)

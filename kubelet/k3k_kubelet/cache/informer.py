@@ -62,6 +62,8 @@ class Informer:
         self._metadata_only = metadata_only
         self._idle = idle
         self._version: str | None = None
+        self._complete = 0
+        """Every change up to this version has reached the store."""
         self._was_cut = False
         self._failures = 0
         self._watching: asyncio.Timeout | None = None
@@ -168,16 +170,23 @@ class Informer:
         async for page in pages:
             if not version and int(page["metadata"]["resourceVersion"]) < self.store.seen_version:
                 self.store.rewind()
+                self._complete = 0
             version = page["metadata"]["resourceVersion"]
             for obj in page.get("items") or ():
                 metadata = obj["metadata"]
-                keys.add((metadata.get("namespace", ""), metadata["name"]))
-                self.store.put(obj)
+                key = metadata.get("namespace", ""), metadata["name"]
+                keys.add(key)
+                if not self._is_forgotten(key, int(metadata["resourceVersion"])):
+                    self.store.put(obj)
         self.store.retain(keys, int(version))
-        self._version = version
+        self._version, self._complete = version, int(version)
         if not self.synced.is_set():
             log.info("synced", extra={"resource": self.resource.plural, "objects": len(self.store)})
             self.synced.set()
+
+    def _is_forgotten(self, key: Key, version: int) -> bool:
+        """Whether a list brings something that the store has had, and has dealt with."""
+        return self.store.forgets and version <= self._complete and self.store.get(*key) is None
 
     async def _watch(self) -> None:
         assert self._version is not None  # noqa: S101 - run() lists first
@@ -194,7 +203,7 @@ class Informer:
             self._failures = 0
             version = obj["metadata"]["resourceVersion"]
             self._take(kind, obj)
-            self._version = version
+            self._version, self._complete = version, int(version)
 
     def _take(self, kind: str, obj: Object) -> None:
         if kind == "DELETED":

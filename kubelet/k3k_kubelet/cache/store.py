@@ -36,7 +36,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         uid: Its uid.
         version: metadata.resourceVersion as a number: both etcd and kine count revisions of the whole store.
         values: For each index of the store, the values under which the object is found.
-        packed: The object as deflated JSON, reduced by the store's `reduce`; empty after `Store.forget`.
+        packed: The object as deflated JSON, reduced by the store's `reduce`.
         dictionary: What it was deflated with.
     """
 
@@ -103,6 +103,8 @@ class Store:
         self._handlers: list[Handler] = []
         self.seen_version = 0
         """The newest resourceVersion a watch or list has brought; see `observe`."""
+        self.forgets = False
+        """Whether `forget` is used here: what a list brings that came before is no news then."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -161,14 +163,14 @@ class Store:
             self._drop(entry)
 
     def forget(self, entry: Entry) -> None:
-        """Keeps of an object only that it is there: what it says has been dealt with.
+        """Keeps nothing of an object: what it says has been dealt with. Nobody is told.
 
-        Nobody may read it from then on. It comes back with its next change; a list that has nothing newer
-        does not bring it again.
+        It comes back with its next change; the informer's lists do not bring it again without one.
         """
+        self.forgets = True
         if self._entries.get(entry.key) is entry:
-            self._entries[entry.key] = structs.replace(entry, packed=b"", dictionary=b"")
-            self._by_uid.pop(entry.uid, None)
+            self._unindex(entry)
+            del self._entries[entry.key]
 
     def clear(self) -> None:
         """Forgets everything, without telling anybody: what is known is no longer kept current."""

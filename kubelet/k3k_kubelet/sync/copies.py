@@ -204,6 +204,7 @@ class Copies(Following):
         if wanted is None:
             self._forget(key)
             if host is not None and not self.kind.keeps(host):
+                await self.kind.down(obj)
                 await self._remove(host)
             elif host is not None:
                 await self._tell_up(obj, host)

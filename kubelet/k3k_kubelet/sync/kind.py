@@ -78,6 +78,9 @@ class Kind(ABC):
     async def up(self, obj: Object, host: Object) -> None:
         """Writes inside what the host says of the copy, where that is not there yet."""
 
+    async def down(self, obj: Object) -> None:
+        """Takes back what `up` wrote: the copy is about to go, and the object stays."""
+
     def available(self) -> bool:
         """Whether both API servers have the resource; whoever knows of a change calls `copies.check()`."""
         return True

@@ -93,7 +93,7 @@ class EventMirror:
     async def _mirror(self, key: Key) -> float | None:
         """Tells one event; one too many waits, and is told as it is then."""
         entry = self._store.get(*key)
-        if entry is None or not entry.packed:
+        if entry is None:
             return None
         again = await self._tell(entry.object())
         if again is None:

@@ -7,6 +7,7 @@ import datetime
 import logging
 import random
 import time
+import zlib
 from weakref import WeakValueDictionary
 
 from k3k_kubelet.api import SECRETS, SERVICE_ACCOUNTS, AlreadyExistsError, NotFoundError
@@ -34,6 +35,8 @@ PROJECTION_SECONDS = 150.0
 NODE_SECONDS = 60.0
 """A Secret is made before the pod has a node, and tokens name the pod's node from Kubernetes 1.32 on: pods
 that live longer than this get others then. It is no haste worth a request more for every short job."""
+NODE_SPREAD = 120.0
+"""Within so many seconds from then on: what begins at once, as a burst of pods, is not renewed at once."""
 LEAST_SECONDS = 60.0
 """No Secret is written more often, whatever the virtual API server says of its tokens' life."""
 MAX_LIFE = 24 * 3600.0
@@ -223,8 +226,15 @@ def _due(secret: Object, pod: Object) -> float:
     text = annotations.get(RENEW_AT, "")
     due = float(text) if text.isdecimal() else 0.0
     if node_of(pod) and not annotations.get(NODE):
-        due = min(due, _epoch(secret["metadata"]["creationTimestamp"]) + NODE_SECONDS)
+        due = min(
+            due, _epoch(secret["metadata"]["creationTimestamp"]) + NODE_SECONDS + _share(pod) * NODE_SPREAD
+        )
     return due
+
+
+def _share(pod: Object) -> float:
+    """A number from 0 to 1 that is always the same for a pod: random as its uid is."""
+    return zlib.crc32(pod["metadata"]["uid"].encode()) / 2**32
 
 
 def _epoch(time_text: str) -> float:

@@ -35,3 +35,13 @@ def test_what_streams_took_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(kept) == 15
 
     asyncio.run(run())
+
+
+def test_buffers_of_connections_leave_when_they_are_freed() -> None:
+    assert trim.limit()
+    buffers = [bytearray(os.urandom(256 * 1024)) for _ in range(400)]
+    kept = buffers[::50]
+    before = resident()
+    buffers.clear()
+    assert resident() < before - 80 * MIB
+    assert len(kept) == 8

@@ -83,11 +83,18 @@ class HttpRoutes(Kind):
 
     async def up(self, obj: Object, host: Object) -> None:
         """Shows what the host's controllers say about each parent."""
-        wanted = http_route.status(obj, host, self.shared.policy.current.sync.to_host.http_routes)
-        if wanted["parents"] == ((obj.get("status") or {}).get("parents") or []):
+        settings = self.shared.policy.current.sync.to_host.http_routes
+        await self._show(obj, http_route.status(obj, host, settings))
+
+    async def down(self, obj: Object) -> None:
+        """No Gateway knows the route any more."""
+        await self._show(obj, {"parents": []})
+
+    async def _show(self, obj: Object, status: Object) -> None:
+        if status["parents"] == ((obj.get("status") or {}).get("parents") or []):
             return
         metadata = obj["metadata"]
-        body = {"metadata": {"uid": metadata["uid"]}, "status": wanted}
+        body = {"metadata": {"uid": metadata["uid"]}, "status": status}
         await self.shared.virtual.patch(
             *(HTTP_ROUTES, metadata["namespace"], metadata["name"], body), subresource="status"
         )

@@ -38,14 +38,18 @@ class Ingresses(Kind):
 
     async def up(self, obj: Object, host: Object) -> None:
         """Shows where the host's controller answers."""
-        wanted = ingress.status(host)
-        if wanted == ingress.status(obj):
+        await self._show(obj, ingress.status(host))
+
+    async def down(self, obj: Object) -> None:
+        """Nobody answers any more."""
+        await self._show(obj, ingress.status({}))
+
+    async def _show(self, obj: Object, status: Object) -> None:
+        if status == ingress.status(obj):
             return
         metadata = obj["metadata"]
-        body = {
-            "metadata": {"uid": metadata["uid"]},
-            "status": {"loadBalancer": {"ingress": wanted["loadBalancer"].get("ingress")}},
-        }
+        balancer = {"ingress": status["loadBalancer"].get("ingress")}
+        body = {"metadata": {"uid": metadata["uid"]}, "status": {"loadBalancer": balancer}}
         await self.shared.virtual.patch(
             *(INGRESSES, metadata["namespace"], metadata["name"], body), subresource="status"
         )
