@@ -112,13 +112,24 @@ def started_devcluster(folder: Path, name: str) -> Path:
         return Path(ready.read_text())
 
 
+def load_image(folder: Path, name: str, module: str) -> None:
+    """Builds an image by `python -m MODULE`, which prints its archive, and loads it, once per run.
+
+    Args:
+        folder: the run's.
+        name: of the dev cluster.
+        module: as `kubelet.image`.
+    """
+    with locked(folder, f"image-{module}"):
+        loaded = folder / f"image-{module}-loaded-{name}"
+        if not loaded.exists():
+            tool("devcluster", "load", tool(module), "--name", name)
+            loaded.touch()
+
+
 def load_kubelet_image(folder: Path, name: str) -> None:
     """Builds the kubelet image and loads it into the dev cluster, once per run."""
-    with locked(folder, "kubelet-image"):
-        loaded = folder / f"kubelet-image-loaded-{name}"
-        if not loaded.exists():
-            tool("devcluster", "load", tool("kubelet.image"), "--name", name)
-            loaded.touch()
+    load_image(folder, name, "kubelet.image")
 
 
 def load_control_plane(folder: Path, name: str, version: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from devcluster.errors import DevclusterError
@@ -81,21 +81,28 @@ def _paragraphs(text: str, suites: set[str]) -> Iterator[str]:
             yield "\n".join(narrowed.get(line.split(":", 1)[0].lower(), line) for line in lines)
 
 
-def unpack(codename: str, apt_sources: dict[str, str], target: Path, work: Path) -> None:
-    """Unpacks `PACKAGES` and what they depend on into `target`; no maintainer script runs.
+def unpack(
+    codename: str,
+    apt_sources: dict[str, str],
+    target: Path,
+    work: Path,
+    packages: Sequence[str] = PACKAGES,
+) -> None:
+    """Unpacks packages and what they depend on into `target`; no maintainer script runs.
 
     Args:
         codename: The release.
         apt_sources: As `sources` gives them; empty for mmdebstrap's default mirror.
         target: A folder that does not exist yet; gets `PACKAGE_FACTS` as well.
         work: For scratch files.
+        packages: Their names, the kubelet image's by default.
     """
     mirrors = []
     for name, content in apt_sources.items():
         (work / name).write_text(content)
         mirrors.append(work / name)
     (work / "hook").write_text(_HOOK)
-    command = ["mmdebstrap", "--variant=extract", f"--include={','.join(PACKAGES)}", "--format=directory"]
+    command = ["mmdebstrap", "--variant=extract", f"--include={','.join(packages)}", "--format=directory"]
     run(*command, "--quiet", f'--extract-hook=sh {work / "hook"} "$1"', codename, target, *mirrors)
 
 

@@ -52,14 +52,34 @@ def assemble(source: Path, target: Path) -> None:
     Raises:
         DevclusterError: A Python that is too old, a library that no package has.
     """
-    _merge_usr(source)
     version = python_version(source)
-    chosen = {*_PROGRAMS, *_FILES, f"usr/bin/python{version}", *_stdlib(source, version)}
+    select(source, target, (*_PROGRAMS, *_FILES, f"usr/bin/python{version}", *_stdlib(source, version)))
+    _certificates(source, target)
+    _records(source, target)
+    skeleton(target)
+    compile_all(target, f"/usr/lib/python{version}")
+
+
+def select(source: Path, target: Path, names: Iterable[str]) -> None:
+    """Copies files and the libraries they load out of unpacked packages.
+
+    Args:
+        source: A tree of `debian.unpack`.
+        target: An empty folder.
+        names: Files, as paths in the tree without a leading slash, /usr merged.
+
+    Raises:
+        DevclusterError: A library that no package has.
+    """
+    _merge_usr(source)
+    chosen = set(names)
     chosen |= set(_libraries(source, chosen))
     for name in sorted(chosen):
         _copy(source, target, name)
-    _certificates(source, target)
-    _records(source, target)
+
+
+def skeleton(target: Path) -> None:
+    """What every root file system has: folders, links into /usr, users, how names are looked up."""
     for name in ("bin", "lib", "lib64", "sbin"):
         (target / "usr" / name).mkdir(exist_ok=True)
         (target / name).symlink_to(f"usr/{name}")
@@ -70,7 +90,6 @@ def assemble(source: Path, target: Path) -> None:
     _write(target / "etc/group", _GROUP)
     _write(target / "etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n")
     _write(target / "etc/os-release", Path("/etc/os-release").read_text())
-    compile_all(target, f"/usr/lib/python{version}")
 
 
 def compile_all(root: Path, folder: str, *, local: Path | None = None) -> None:

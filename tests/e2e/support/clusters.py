@@ -86,9 +86,13 @@ class View:
 
     def host_pods(self, *, namespace: str) -> dict[str, Any]:
         """The host's pods of a virtual namespace, by their virtual name."""
+        return self.copies("pods", namespace)
+
+    def copies(self, plural: str, namespace: str) -> dict[str, Any]:
+        """The host's objects of that resource that stand for a virtual namespace's, by their virtual name."""
         selector = f"{PREFIX}cluster={self.name},{PREFIX}namespace={namespace}"
-        found = self.workloads.get("pods", "-l", selector)
-        return {pod["metadata"]["annotations"][f"{PREFIX}name"]: pod for pod in found}
+        found = self.workloads.get(plural, "-l", selector)
+        return {each["metadata"]["annotations"][f"{PREFIX}name"]: each for each in found}
 
 
 def running(kubectl: Kubectl, selector: str, count: int, timeout: float = 90.0) -> list[Any]:
