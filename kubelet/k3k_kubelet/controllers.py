@@ -19,8 +19,11 @@ from k3k_kubelet.sync.copies import Copies
 from k3k_kubelet.sync.kinds.backends import Backends
 from k3k_kubelet.sync.kinds.claims import ClaimKind
 from k3k_kubelet.sync.kinds.disruption_budgets import DisruptionBudgets
+from k3k_kubelet.sync.kinds.endpoint_slices import EndpointSlices
+from k3k_kubelet.sync.kinds.exposures import Exposures
 from k3k_kubelet.sync.kinds.http_routes import HttpRoutes
 from k3k_kubelet.sync.kinds.ingresses import Ingresses
+from k3k_kubelet.sync.kinds.services import Services
 from k3k_kubelet.sync.mirror import EventMirror, Sides
 from k3k_kubelet.sync.pods import PodController
 from k3k_kubelet.sync.shared import Shared
@@ -78,9 +81,13 @@ class Controllers:
         tokens = TokenController(shared)
         pods = PodController(shared, self._nodes, configs, tokens)
         config = shared.config
+        services = Copies(shared, Services(shared), stores.virtual_services)
         ingresses, routes = Copies(shared, Ingresses(shared)), Copies(shared, HttpRoutes(shared))
         self._followed: tuple[Copies | Classes, ...] = (
             Copies(shared, ClaimKind(shared), stores.virtual_claims, stores.host_claims),
+            services,
+            Copies(shared, Exposures(shared), stores.virtual_services),
+            Copies(shared, EndpointSlices(shared)),
             Copies(shared, DisruptionBudgets(shared)),
             ingresses,
             routes,
@@ -90,6 +97,7 @@ class Controllers:
         told = {
             "Pod": Sides(stores.host_pods, stores.virtual_pods),
             "PersistentVolumeClaim": Sides(stores.host_claims, stores.virtual_claims),
+            "Service": Sides(services.host, stores.virtual_services),
             "Ingress": Sides(ingresses.host, ingresses.virtual),
         }
         serving_ca = config.paths.tls / "kubelet-serving-ca.crt"

@@ -1,0 +1,42 @@
+"""NetworkPolicies by which others reach the pods of Services that are exposed."""
+
+from __future__ import annotations
+
+from k3k_kubelet.api import NETWORK_POLICIES, SERVICES
+from k3k_kubelet.api.client import Object
+from k3k_kubelet.policy import Policy, ToHost
+from k3k_kubelet.sync.kind import Kind
+from k3k_kubelet.translate import HostObject, Refused, exposure, identity, service
+
+_SUFFIX = f":{exposure.PORTS}"
+
+
+class Exposures(Kind):
+    """One NetworkPolicy for each Service of type NodePort or LoadBalancer, or with external IPs."""
+
+    resource = NETWORK_POLICIES
+    source = SERVICES
+    host_selector = identity.NAMESPACE
+    """Those of the library are of no virtual namespace."""
+
+    def setting(self, policy: Policy) -> ToHost:
+        """`sync.toHost.services`."""
+        return policy.sync.to_host.services
+
+    def alias(self, name: str) -> str:
+        """The policy of a Service may not be taken for a copy of an object that the tenant has."""
+        return f"{name}{_SUFFIX}"
+
+    def named(self, alias: str) -> str | None:
+        """The Service of a policy; None for one that exposes something else."""
+        return alias.removesuffix(_SUFFIX) if alias.endswith(_SUFFIX) else None
+
+    def to_host(self, obj: Object, host: Object | None) -> HostObject | None:  # noqa: ARG002
+        """The NetworkPolicy of a Service; None for one that is not exposed, or has no copy itself."""
+        try:
+            if service.to_host(obj, self.shared.cluster, self.shared.policy.current) is None:
+                return None
+        except Refused:  # told with the Service's own copy
+            return None
+        manifest = exposure.of_service(obj, self.shared.cluster)
+        return HostObject(manifest) if manifest else None

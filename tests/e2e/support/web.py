@@ -1,0 +1,82 @@
+"""Servers that say who they are, and how they are asked, from pods and from outside."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tests.e2e.support.clusters import PREFIX, View
+from tests.e2e.support.kubectl import Kubectl
+from tests.e2e.support.objects import AGNHOST, Object, container, pod
+
+PORT = 8080
+SECONDS = 2  # without an answer in this time there is none
+_READY = {"httpGet": {"path": "/healthz", "port": PORT}, "periodSeconds": 1, "failureThreshold": 1}
+
+
+def server(name: str, app: str = "", **spec: Any) -> Object:
+    """A pod labelled app=APP, its name by default, that answers to /hostname and /clientip on port `http`."""
+    answers = container(
+        ("/agnhost", "netexec", f"--http-port={PORT}", "--udp-port=-1"),
+        image=AGNHOST,
+        ports=[{"name": "http", "containerPort": PORT}],
+        readinessProbe=_READY,
+    )
+    return pod(name, answers, labels={"app": app or name}, **spec)
+
+
+def service(name: str, app: str = "", *, port: int = 80, **spec: Any) -> Object:
+    """A Service for the port `http` of these pods."""
+    ports = [{"name": "http", "port": port, "protocol": "TCP", "targetPort": "http"}]
+    whole = {"selector": {"app": app or name}, "ports": ports, **spec}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": whole}
+
+
+def on_node(node: str) -> Object:
+    """Affinity for one node; taints hold."""
+    term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}
+
+
+def copy_of(view: View, kubectl: Kubectl, kind: str, name: str) -> Any:
+    """The host's copy of an object of kubectl's namespace inside; None if there is none."""
+    selector = f"{PREFIX}cluster={view.name},{PREFIX}namespace={kubectl.namespace}"
+    for each in view.workloads.get(kind, "-l", selector):
+        if (each["metadata"].get("annotations") or {}).get(f"{PREFIX}name") == name:
+            return each
+    return None
+
+
+def answers(
+    kubectl: Kubectl, client: str, address: str, *, path: str = "hostname", times: int = 1
+) -> list[str]:
+    """What a pod is answered by a server; nothing for each time without an answer."""
+    url = f"http://{address}/{path}"
+    script = f"for n in $(seq {times}); do wget -q -O - -T {SECONDS} {url} && echo; done"
+    said = kubectl.exec(client, ["sh", "-c", script]).stdout.decode()
+    return said.split()
+
+
+def answer_outside(address: str, path: str = "hostname") -> str:
+    """The same for somebody outside the host cluster; `""` without an answer."""
+    try:
+        with urllib.request.urlopen(f"http://{address}/{path}", timeout=SECONDS) as response:
+            return str(response.read().decode())
+    except urllib.error.HTTPError as error:
+        return f"{error.code}"
+    except OSError:
+        return ""
+
+
+def addresses_of_nodes(host: Kubectl) -> dict[str, str]:
+    """Name -> InternalIP of the host's nodes."""
+    return {node["metadata"]["name"]: _internal(node) for node in host.get("nodes")}
+
+
+def _internal(node: Mapping[str, Any]) -> str:
+    found: Iterator[str] = (
+        each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP"
+    )
+    return next(found)
