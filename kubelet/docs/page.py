@@ -91,7 +91,7 @@ def render() -> str:
     """The whole page."""
     text = _TEXT.read_text()
     parts = {
-        "fields": "\n".join(_section(group) for group in GROUPS),
+        "fields": "\n".join(section(group) for group in GROUPS),
         "policy": _policy(),
         "status": _status(),
         "counts": _counts(),
@@ -101,7 +101,8 @@ def render() -> str:
     return text
 
 
-def _section(group: Group) -> str:
+def section(group: Group) -> str:
+    """The section of one part of a field table."""
     rows: dict[tuple[str, str], _Row] = {}
     plain: list[str] = []
     for name, field in named(group):

@@ -6,19 +6,21 @@ import pytest
 from k3k_kubelet import policy
 from k3k_kubelet.translate.schema import SAME, Field, rows
 
-from kubelet.docs import sync
-from kubelet.docs.__main__ import PAGE, SYNC
+from kubelet.docs import services, sync
+from kubelet.docs.__main__ import PAGE, SERVICES, SYNC
 from kubelet.docs.page import GROUPS, Group, named, render, target
 
 
 def test_the_pages_are_up_to_date() -> None:
-    up_to_date = (render(), sync.render()) == (PAGE.read_text(), SYNC.read_text())
+    pages = PAGE.read_text(), SYNC.read_text(), SERVICES.read_text()
+    up_to_date = (render(), sync.render(), services.render()) == pages
     assert up_to_date, "run: python -m kubelet.docs"
 
 
 def section(group: Group) -> str:
     """A section of the page, without the next one."""
-    _, found, rest = PAGE.read_text().partition(f"### {group.title}\n")
+    page = SERVICES if group in services.GROUPS else PAGE
+    _, found, rest = page.read_text().partition(f"### {group.title}\n")
     assert found, group.title
     return re.split(r"^##", rest, maxsplit=1, flags=re.MULTILINE)[0]
 
@@ -28,7 +30,7 @@ def said(field: Field) -> str:
     return {"policy": "by policy"}.get(field.rule, field.rule)
 
 
-@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.title)
+@pytest.mark.parametrize("group", [*GROUPS, *services.GROUPS], ids=lambda group: group.title)
 def test_a_section_names_every_field_with_its_treatment_and_reason(group: Group) -> None:
     text = section(group)
     spoken = dict(named(group))
