@@ -8,6 +8,7 @@ from typing import Any
 
 BUSYBOX = "docker.io/library/busybox:1.36"
 AGNHOST = "registry.k8s.io/e2e-test-images/agnhost:2.56"
+COREDNS = "docker.io/coredns/coredns:1.15.0"
 KUBELET = "ghcr.io/k3k-pulumi/kubelet:0.1.0"  # the image with a Python in it
 
 Object = dict[str, Any]
