@@ -7,7 +7,7 @@ import logging
 from typing import Protocol
 
 from k3k_kubelet.api import ApiClient, ApiError
-from k3k_kubelet.extension import DnsRights, Registration
+from k3k_kubelet.extension import Dns, Registration
 from k3k_kubelet.leader import Leader
 from k3k_kubelet.node import NodeManager
 from k3k_kubelet.node.heartbeat import Heartbeats
@@ -109,7 +109,7 @@ class Controllers:
             *self._followed,
             VolumeController(shared),
             EventMirror(shared, told, Claims(shared).uids),
-            DnsRights(shared.virtual),
+            Dns(shared.virtual, shared.cluster.dns_host, stores.virtual_services),
             Registration(shared.virtual, address, config.extension_port, serving_ca),
         )
         self.working = False

@@ -1,4 +1,4 @@
-"""What the cluster's DNS needs inside: the right to read what it answers from.
+"""What the cluster's DNS needs inside: the right to read what it answers from, and the Service kube-dns.
 
 CoreDNS runs on the host, beside the API server; see k3k_pulumi/manifests/dns.py.
 """
@@ -7,42 +7,53 @@ from __future__ import annotations
 
 import asyncio
 
-from k3k_kubelet.api import ApiClient, Resource
+from k3k_kubelet.api import ENDPOINT_SLICES, SERVICES, ApiClient, Resource
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.cache import Change, Informer, Store, WorkQueue
-from k3k_kubelet.extension.wanted import ensure, made
+from k3k_kubelet.extension.wanted import ensure, find, made
+from k3k_kubelet.translate.names import DOMAIN
 
 NAME = "k3k-pulumi:dns"
 USER = "k3k-pulumi-dns"
 """Common name of CoreDNS' client certificate."""
+SERVICE = ("kube-system", "kube-dns")
+"""Namespace and name by which programs look for a cluster's DNS."""
 
 _RBAC = "rbac.authorization.k8s.io"
 ROLES = Resource(_RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False)
 BINDINGS = Resource(_RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False)
+_PORTS = [
+    {"name": name, "port": 53, "protocol": protocol}
+    for name, protocol in (("dns", "UDP"), ("dns-tcp", "TCP"))
+]
 
 
-class DnsRights:
-    """Keeps CoreDNS' rights as they should be.
+class Dns:
+    """Keeps all of it as it should be. CoreDNS waits for its rights: nothing is waited for here.
 
     Args:
         virtual: Virtual API server.
+        address: ClusterIP that CoreDNS has on the host.
+        services: The Services inside.
     """
 
-    def __init__(self, virtual: ApiClient) -> None:
+    def __init__(self, virtual: ApiClient, address: str, services: Store) -> None:
         self._virtual = virtual
+        self._address = address
         self._queue: WorkQueue[str] = WorkQueue("dns", self._reconcile, concurrency=1)
         self._informers = []
         for resource in (ROLES, BINDINGS):
             known = Store()
             self._informers.append(Informer(virtual, resource, known, field_selector=f"metadata.name={NAME}"))
             known.subscribe(self._changed)
+        services.subscribe(self._service_changed)
 
     def add_all(self) -> None:
         """Looks at all of it."""
         self._queue.add(NAME)
 
     async def run(self) -> None:
-        """Works until cancelled. CoreDNS waits for it: nothing is waited for here."""
+        """Works until cancelled."""
         async with asyncio.TaskGroup() as group:
             for informer in self._informers:
                 group.create_task(informer.run())
@@ -51,12 +62,23 @@ class DnsRights:
     def _changed(self, _: Change) -> None:
         self.add_all()
 
+    def _service_changed(self, change: Change) -> None:
+        if change.entry.key == SERVICE:
+            self.add_all()
+
     async def _reconcile(self, _: str) -> None:
-        for resource, wanted in _wanted():
+        for resource, wanted in rights():
             await ensure(self._virtual, resource, wanted)
+        wanted = service()
+        if await find(self._virtual, SERVICES, *SERVICE) is None:
+            # The address of one that is there is put right with those of all other Services.
+            wanted["spec"]["clusterIP"] = self._address
+        await ensure(self._virtual, SERVICES, wanted)
+        await ensure(self._virtual, ENDPOINT_SLICES, endpoints(self._address))
 
 
-def _wanted() -> tuple[tuple[Resource, Object], ...]:
+def rights() -> tuple[tuple[Resource, Object], ...]:
+    """The ClusterRole of CoreDNS, and its binding."""
     read = ["list", "watch"]
     rules = [
         {"apiGroups": [""], "resources": ["services", "namespaces"], "verbs": read},
@@ -68,3 +90,30 @@ def _wanted() -> tuple[tuple[Resource, Object], ...]:
         (ROLES, made(ROLES, NAME, None, rules=rules)),
         (BINDINGS, made(BINDINGS, NAME, None, roleRef=role, subjects=[user])),
     )
+
+
+def service() -> Object:
+    """The Service, without its address: it has no selector, as CoreDNS' pods are not inside."""
+    namespace, name = SERVICE
+    spec = {"type": "ClusterIP", "externalName": None, "selector": None, "ports": _PORTS}
+    wanted = made(SERVICES, name, namespace, spec=spec)
+    wanted["metadata"]["labels"]["k8s-app"] = name
+    return wanted
+
+
+def endpoints(address: str) -> Object:
+    """What the Service leads to, as it is shown: the address on the host."""
+    namespace, name = SERVICE
+    wanted = made(
+        ENDPOINT_SLICES,
+        name,
+        namespace,
+        addressType="IPv6" if ":" in address else "IPv4",
+        endpoints=[{"addresses": [address], "conditions": {"ready": True}}],
+        ports=_PORTS,
+    )
+    wanted["metadata"]["labels"] |= {
+        "kubernetes.io/service-name": name,
+        "endpointslice.kubernetes.io/managed-by": DOMAIN,
+    }
+    return wanted

@@ -1,14 +1,14 @@
-"""The rights of the cluster's DNS inside: enough to read what it answers from, and kept."""
+"""What the cluster's DNS needs inside: the right to read what it answers from, kube-system/kube-dns."""
 
 from __future__ import annotations
 
 import contextlib
 
 import pytest
-from k3k_kubelet.api import AlreadyExistsError, NotFoundError, Resource
-from k3k_kubelet.extension.dns import BINDINGS, NAME, ROLES, USER
+from k3k_kubelet.api import ENDPOINT_SLICES, SERVICES, AlreadyExistsError, NotFoundError, Resource
+from k3k_kubelet.extension.dns import BINDINGS, NAME, ROLES, SERVICE, USER
 
-from kubelet.tests.clusters import Clusters
+from kubelet.tests.clusters import DNS_HOST, Clusters
 from kubelet.tests.waiting import eventually
 from kubelet.tests.world import World, in_world
 
@@ -70,5 +70,39 @@ def test_what_a_tenant_deletes_or_changes_is_put_right(clusters: Clusters) -> No
         with contextlib.suppress(AlreadyExistsError):  # the kubelet was faster
             await world.virtual.create(BINDINGS, None, {"apiVersion": BINDINGS.api_version, **own})
         await eventually(lambda: complete(world))
+
+    in_world(clusters, test)
+
+
+async def leads_to_dns(world: World) -> bool:
+    """Whether kube-dns is there, has the address of the host, and says so."""
+    try:
+        service = await world.virtual.get(SERVICES, *SERVICE)
+        endpoints = await world.virtual.get(ENDPOINT_SLICES, *SERVICE)
+    except NotFoundError:
+        return False
+    ports, shown = (
+        {(port["name"], port["port"], port["protocol"]) for port in found}
+        for found in (service["spec"].get("ports", ()), endpoints["ports"])
+    )
+    return (
+        service["spec"].get("clusterIP") == DNS_HOST
+        and "selector" not in service["spec"]
+        and ports == shown == {("dns", 53, "UDP"), ("dns-tcp", 53, "TCP")}
+        and service["metadata"].get("labels", {}).get("k8s-app") == "kube-dns"
+        and [each["addresses"] for each in endpoints["endpoints"]] == [[DNS_HOST]]
+        and endpoints["metadata"]["labels"]["kubernetes.io/service-name"] == "kube-dns"
+    )
+
+
+def test_kube_dns_has_the_address_of_the_hosts_service(clusters: Clusters) -> None:
+    async def test(world: World) -> None:
+        await eventually(lambda: leads_to_dns(world))
+        await world.virtual.delete(ENDPOINT_SLICES, *SERVICE)
+        await world.virtual.delete(SERVICES, *SERVICE)
+        await eventually(lambda: leads_to_dns(world))
+        steered = {"metadata": {"labels": None}, "spec": {"selector": {"app": "mine"}}}
+        await world.virtual.patch(SERVICES, *SERVICE, steered)
+        await eventually(lambda: leads_to_dns(world))
 
     in_world(clusters, test)
