@@ -234,3 +234,16 @@ def test_turned_off_they_go(clusters: Clusters) -> None:
             await world.host_gone(HTTP_ROUTES, "front")
 
     in_world(clusters, test)
+
+
+def test_a_route_of_another_schema_keeps_no_other_from_its_copy(clusters: Clusters) -> None:
+    async def test(world: World) -> None:
+        async with gateway_api(world):
+            await world.create(HTTP_ROUTES, "odd", spec={"rules": ["x", {"backendRefs": [{"name": 7}]}]})
+            assert clusters.kubelet is not None
+            await world.event("odd", "HostCopyRefused")
+            await world.create(HTTP_ROUTES, "front", spec=spec())
+            await world.until_host(HTTP_ROUTES, "front", lambda _: True)
+            assert clusters.kubelet.poll() is None
+
+    in_world(clusters, test)

@@ -40,20 +40,35 @@ def to_host(route: Mapping[str, Any], cluster: Cluster, settings: HttpRoutes, gr
 def backends(route: Mapping[str, Any]) -> frozenset[Backend]:
     """The Services that a route forwards or mirrors to; also of one that translation refuses."""
     namespace = route["metadata"]["namespace"]
-    return frozenset(
-        Backend(reference.get("namespace") or namespace, reference["name"], reference.get("port"))
-        for reference in _references(route.get("spec") or {})
-        if is_name(reference.get("name") or "") and reference.get("kind", "Service") == "Service"
-    )
+    found = (_backend(reference, namespace) for reference in _references(_object(route.get("spec"))))
+    return frozenset(backend for backend in found if backend is not None)
+
+
+def _backend(reference: Mapping[str, Any], namespace: str) -> Backend | None:
+    name, port = reference.get("name"), reference.get("port")
+    namespace = reference.get("namespace") or namespace
+    is_service = reference.get("kind", "Service") == "Service" and isinstance(name, str) and is_name(name)
+    if not is_service or not isinstance(namespace, str) or not isinstance(port, int | None):
+        return None
+    return Backend(namespace, str(name), port)
 
 
 def _references(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for rule in spec.get("rules") or ():
-        references = rule.get("backendRefs") or ()
+    for rule in _objects(spec.get("rules")):
+        references = _objects(rule.get("backendRefs"))
         yield from references
         for filters in [rule, *references]:
-            for each in filters.get("filters") or ():
-                yield (each.get("requestMirror") or {}).get("backendRef") or {}
+            for each in _objects(filters.get("filters")):
+                yield _object(_object(each.get("requestMirror")).get("backendRef"))
+
+
+def _objects(value: Any) -> list[Mapping[str, Any]]:
+    """The objects of a list. The tenant owns his CRDs: anything may stand where objects belong."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def is_granted(grants: Iterable[Mapping[str, Any]], namespace: str, backend: Backend) -> bool:
@@ -65,8 +80,8 @@ def is_granted(grants: Iterable[Mapping[str, Any]], namespace: str, backend: Bac
         backend: the Service.
     """
     for grant in grants:
-        spec = grant.get("spec") or {}
-        sources, targets = spec.get("from") or (), spec.get("to") or ()
+        spec = _object(grant.get("spec"))
+        sources, targets = _objects(spec.get("from")), _objects(spec.get("to"))
         source = {"group": GROUP, "kind": "HTTPRoute", "namespace": namespace}
         if any(all(each.get(key) == value for key, value in source.items()) for each in sources) and any(
             (each.get("group", ""), each.get("kind")) == ("", "Service")
@@ -94,18 +109,19 @@ def status(route: Mapping[str, Any], host_route: Mapping[str, Any], settings: Ht
     before = {
         (
             str(each.get("controllerName")),
-            _name(each.get("parentRef") or {}),
-            condition.get("type"),
+            _name(_object(each.get("parentRef"))),
+            str(condition.get("type")),
         ): condition
-        for each in (route.get("status") or {}).get("parents") or ()
-        for condition in each.get("conditions") or ()
+        for each in _objects(_object(route.get("status")).get("parents"))
+        for condition in _objects(each.get("conditions"))
     }
     parents = []
     for own, reported in _reported(route, host_route, settings):
         conditions = []
         for found in reported.get("conditions") or ():
             condition = {key: found[key] for key in _CONDITION if key in found}
-            known = before.get((str(reported.get("controllerName")), _name(own), found.get("type"))) or {}
+            key = str(reported.get("controllerName")), _name(own), str(found.get("type"))
+            known = before.get(key) or {}
             observed = (
                 generation if found.get("observedGeneration") == seen else known.get("observedGeneration")
             )
@@ -129,8 +145,8 @@ def _reported(
     namespace = route["metadata"]["namespace"]
     hosts = {(each.namespace, each.name): (each.host_namespace, each.host_name) for each in settings.gateways}
     own_namespace = host_route["metadata"].get("namespace")
-    for own in (route.get("spec") or {}).get("parentRefs") or ():
-        gateway = hosts.get((own.get("namespace") or namespace, own.get("name")))
+    for own in _objects(_object(route.get("spec")).get("parentRefs")):
+        gateway = hosts.get((str(own.get("namespace") or namespace), str(own.get("name"))))
         wanted = (gateway, own.get("sectionName"), own.get("port"))
         for reported in (host_route.get("status") or {}).get("parents") or ():
             reference = reported.get("parentRef") or {}
@@ -139,5 +155,5 @@ def _reported(
                 yield dict(own), reported
 
 
-def _name(reference: Mapping[str, Any]) -> tuple[object, ...]:
-    return tuple(reference.get(key) for key in ("namespace", "name", "sectionName", "port"))
+def _name(reference: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(reference.get(key)) for key in ("namespace", "name", "sectionName", "port"))

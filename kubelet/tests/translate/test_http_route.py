@@ -237,3 +237,27 @@ def test_a_generation_that_no_controller_has_seen_is_not_said_to_be_observed() -
     del route["status"]
     (made,) = http_route.status(route, host_route(8, 7), SETTINGS)["parents"]
     assert "observedGeneration" not in made["conditions"][0]
+
+
+ODD = (None, "", "x", 7, 1.5, True, [], ["x"], [[]], [None], {}, {"x": []}, [{"name": []}])
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_what_is_no_route_is_refused_or_leads_nowhere(odd: Any) -> None:
+    """The tenant's CRD need not have the schema of the Gateway API."""
+    reference = {"name": odd, "namespace": odd, "port": odd, "kind": odd}
+    rules = ({"backendRefs": odd}, {"filters": odd}, {"filters": [{"requestMirror": odd}]})
+    mirror = {"filters": [{"requestMirror": {"backendRef": odd}}]}
+    specs = [{"rules": [each]} for each in (odd, *rules, mirror, {"backendRefs": [reference]})]
+    for spec in (odd, {"rules": odd}, {"parentRefs": odd}, {"parentRefs": [reference]}, *specs):
+        route = {**make(), "spec": spec, "status": {"parents": odd}}
+        assert http_route.backends(route) <= {Backend("shop", "x", None), Backend("shop", "x", 7)}
+        assert http_route.status(route, host_route(8, 8), SETTINGS)["parents"] == []
+        with pytest.raises(Refused):
+            to_host(route)
+    conditions = [{"parentRef": odd, "conditions": odd}, {"parentRef": PARENT, "conditions": [{"type": odd}]}]
+    for status in (odd, {"parents": odd}, {"parents": conditions}):
+        (said,) = http_route.status({**make(), "status": status}, host_route(8, 8), SETTINGS)["parents"]
+        assert said["parentRef"] == PARENT
+    for grant in ({}, {"spec": odd}, {"spec": {"from": odd, "to": odd}}):
+        assert not http_route.is_granted([grant], "shop", Backend("other", "web", 80))
