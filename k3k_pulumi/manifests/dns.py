@@ -53,7 +53,8 @@ def config_maps(spec: VirtualClusterSpec) -> list[Manifest]:
 def deployments(spec: VirtualClusterSpec) -> list[Manifest]:
     """CoreDNS' Deployment, and where it has two pods, the promise that an eviction leaves one of them.
 
-    An update starts the new pod before it ends the old one: without a name server nothing inside works.
+    An update of one pod starts the new one before it ends the old: without a name server nothing works.
+    Of two it ends one first: else both new ones could come to stand on one node, away from an old one each.
     One pod alone has no PodDisruptionBudget, which would keep its node from being drained for ever.
     """
     made = [_deployment(spec)]
@@ -70,6 +71,7 @@ def deployments(spec: VirtualClusterSpec) -> list[Manifest]:
 
 def _deployment(spec: VirtualClusterSpec) -> Manifest:
     issue, renew = certificates.issuing_containers(spec)
+    two = spec.dns.replicas > 1
     pod = {
         "terminationGracePeriodSeconds": 30,
         # Its own name server: the nodes' one, or that of the host's cluster, which knows the host's Services.
@@ -88,7 +90,10 @@ def _deployment(spec: VirtualClusterSpec) -> Manifest:
         spec={
             "replicas": spec.dns.replicas,
             "revisionHistoryLimit": 3,
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "strategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxSurge": int(not two), "maxUnavailable": int(two)},
+            },
             "selector": {"matchLabels": objects.selector(spec, objects.DNS)},
             "template": pods.template(
                 spec,

@@ -124,12 +124,12 @@ def test_what_is_answered_beyond_the_clusters_own_names(
 ) -> None:
     upstream, corp = name_servers(host, namespace)
     namespace("label", "namespace", namespace.namespace, "pod-security.kubernetes.io/enforce=privileged")
-    nodes = [
-        f"{entry['address']}/32"
+    nodes = {
+        node["metadata"]["name"]: f"{entry['address']}/32"
         for node in host.kubectl.get("nodes")
         for entry in node["status"]["addresses"]
         if entry["type"] == "InternalIP"
-    ]
+    }
     args: dict[str, Any] = {
         "namespace": namespace.namespace,
         "create_namespace": False,
@@ -175,27 +175,36 @@ def test_what_is_answered_beyond_the_clusters_own_names(
 
     # Another configuration, and one more: new pods come before old ones go. Without upstreams the host's DNS
     # is asked for other names, but not for the host's own.
-    dns = {"host_names": ["registry.infra"], "source_cidrs": nodes, "replicas": 2}
+    dns = {"host_names": ["registry.infra"], "source_cidrs": list(nodes.values()), "replicas": 2}
     with always_found(view, "own"):
         direct.apply("named", kubeconfig=host.kubeconfig, **args, dns=dns)
     pods = eventually(lambda: running(view.control_plane, DNS, 2))
     assert len({each["spec"]["nodeName"] for each in pods}) == 2
     elsewhere = {"www.example.org": None, "intranet.corp.example": None, f"pg.databases.{OF_HOST}": None}
-    of_host = {f"registry.infra.svc.{HOST_DOMAIN}": None, "21.2.0.192.in-addr.arpa": None}
-    answered(view, {**own, **elsewhere, **of_host, alias: "192.0.2.21", "outside.example.org": "192.0.2.24"})
+    of_host = {f"registry.infra.svc.{HOST_DOMAIN}": None, alias: "192.0.2.21"}
+    expected = {**own, **elsewhere, **of_host, "outside.example.org": "192.0.2.24"}
+    eventually(lambda: (answered(view, expected), True))
+    (reverse,) = ask(view.inside, "asks", ("21.2.0.192.in-addr.arpa", "PTR"))
+    assert reverse.code == NO_SUCH_NAME
 
-    # On the node's network, on a node without one of CoreDNS' pods, and before there is one at all.
+    # A pod that is there before the name servers are waits for nothing.
     view.control_plane("scale", "deployment", "named-dns", "--replicas=0")
     eventually(lambda: not view.control_plane.get("pods", "-l", DNS))
-    view.inside.apply(
-        client("near", hostNetwork=True, dnsPolicy="ClusterFirstWithHostNet"),
-        client("early"),
-    )
-    running(view.inside, "app in (near,early)", 2)
-    assert all(isinstance(each, str) for each in addresses(view.inside, "early", "own"))
+    view.inside.apply(client("early"))
+    running(view.inside, "app=early", 1)
+    (nothing,) = addresses(view.inside, "early", "own")
+    assert nothing == "Temporary failure in name resolution"
     view.control_plane("scale", "deployment", "named-dns", "--replicas=1")
+    (server,) = running(view.control_plane, DNS, 1)
     eventually(lambda: (answered(view, own, "early"), True))
-    answered(view, own, "near")
+
+    # One on the network of a node without a name server.
+    away = next(each for each in nodes if each != server["spec"]["nodeName"])
+    on_node = {"hostNetwork": True, "nodeSelector": {"kubernetes.io/hostname": away}}
+    view.inside.apply(client("net", dnsPolicy="ClusterFirstWithHostNet", **on_node))
+    running(view.inside, "app=net", 1)
+    answered(view, own, "net")
 
     direct.apply("named", kubeconfig=host.kubeconfig, **args, egress="none")
-    answered(view, {**own, "www.example.org": None, "outside.example.org": None, alias: None})
+    gone = dict.fromkeys(("www.example.org", "outside.example.org", alias))
+    eventually(lambda: (answered(view, {**own, **gone}), True))

@@ -25,11 +25,11 @@ def test_an_update_of_the_kubelet_never_needs_room_for_one_more() -> None:
         assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
 
 
-def test_an_update_of_dns_leaves_as_many_as_there_were() -> None:
-    for replicas in (1, 2):
+def test_an_update_of_dns_leaves_one_that_answers() -> None:
+    for replicas, surge, unavailable in ((1, 1, 0), (2, 0, 1)):
         spec = deployment("c-dns", dns={"replicas": replicas})
         assert spec["replicas"] == replicas
-        assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+        assert spec["strategy"]["rollingUpdate"] == {"maxSurge": surge, "maxUnavailable": unavailable}
 
 
 def test_two_name_servers_are_never_evicted_at_once_and_one_alone_holds_up_no_drain() -> None:
