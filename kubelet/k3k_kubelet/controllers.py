@@ -108,7 +108,7 @@ class Controllers:
             pods,
             *self._followed,
             VolumeController(shared),
-            EventMirror(shared, told, Claims(shared).uids),
+            EventMirror(shared, told, Claims(shared).names),
             Dns(shared.virtual, shared.cluster.dns_host, stores.virtual_services),
             Registration(shared.virtual, address, config.extension_port, serving_ca),
         )

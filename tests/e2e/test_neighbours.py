@@ -34,6 +34,11 @@ def words(view: View) -> set[str]:
     return seen
 
 
+def host_names(view: View) -> set[str]:
+    """What the host calls a cluster's pods."""
+    return {each["metadata"]["name"] for each in view.host_pods(namespace="default").values()}
+
+
 def written(view: View) -> str:
     """What stands on the volume of a cluster's claim."""
     running(view.inside, "app=db", 1)
@@ -48,7 +53,7 @@ def test_two_clusters_in_one_namespace(make_cluster: MakeCluster, namespace: Kub
     assert words(one) == {"one, of one"}
     assert words(two) == {"two, of two"}
     assert (written(one), written(two)) == ("one\n", "two\n")
-    assert not set(one.host_pods(namespace="default")) & set(two.host_pods(namespace="default"))
+    assert not host_names(one) & host_names(two)
 
     before = {name: identity(pod) for name, pod in two.host_pods(namespace="default").items()}
     one.inside("delete", "deployment/web", "configmap/settings", "secret/login")

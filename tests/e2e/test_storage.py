@@ -88,7 +88,7 @@ def test_a_stateful_set_finds_its_data_again(cluster: View, inside: Kubectl) -> 
     }
 
     disks = {each["spec"]["volumeName"] for each in copies(cluster, inside).values()}
-    inside("delete", "statefulset/db", "persistentvolumeclaims", "--all")
+    inside("delete", "statefulsets,persistentvolumeclaims", "--all")
     eventually(lambda: not copies(cluster, inside) and not volumes(inside))
 
     def left() -> set[str]:
@@ -129,9 +129,11 @@ def test_a_claim_waits_for_its_first_pod_and_says_what_the_host_says(cluster: Vi
     eventually(lambda: inside.get("persistentvolumeclaim", "data")["status"]["phase"] == "Bound")
     eventually(lambda: "ProvisioningSucceeded" in {each["reason"] for each in events()})
     told = json.dumps(events())
+    host_pod = cluster.host_pods(namespace=inside.namespace)["first"]["metadata"]["name"]
     assert inside.get("persistentvolumeclaim", "data")["spec"]["volumeName"] in told
     assert cluster.workloads.namespace not in told
     assert copies(cluster, inside)["data"]["metadata"]["name"] not in told
+    assert host_pod not in told
 
 
 def test_a_generic_ephemeral_volume_lives_as_long_as_its_pod(cluster: View, inside: Kubectl) -> None:

@@ -21,13 +21,19 @@ class Claims:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
 
-    def uids(self, obj: Object) -> dict[str, str]:
-        """Uid on the host -> uid inside of the claims that an object uses: their volumes are called by it."""
-        namespace, found = obj["metadata"]["namespace"], {}
+    def names(self, obj: Object) -> dict[str, str]:
+        """What the host's messages about an object call things -> what they are called inside.
+
+        That are the claims that it uses, by whose uids volumes are called, and the pods that use it.
+        """
+        shared, metadata = self._shared, obj["metadata"]
+        namespace, found = metadata["namespace"], {}
         for name in translate_pod.references(obj).claims:
-            claim, copy = self._shared.stores.virtual_claims.get(namespace, name), self._copy(namespace, name)
+            claim, copy = shared.stores.virtual_claims.get(namespace, name), self._copy(namespace, name)
             if claim is not None and copy is not None:
                 found[copy.uid] = claim.uid
+        for pod in shared.stores.virtual_pods.by_index("claims", f"{namespace}/{metadata['name']}"):
+            found[shared.host_name(*pod.key)] = pod.name
         return found
 
     def missing(self, pod: Object, claims: Iterable[ObjectRef]) -> str:

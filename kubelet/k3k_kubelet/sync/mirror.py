@@ -61,7 +61,8 @@ class EventMirror:
     Args:
         shared: The two clusters.
         sides: Kind -> its stores, of the kinds whose events are told.
-        others: uid on the host -> uid inside of what an object inside uses, for messages about it.
+        others: names and uids on the host -> inside, of what an object inside has to do with, for messages
+            about it.
     """
 
     def __init__(

@@ -5,6 +5,7 @@ from typing import Any
 
 from k3k_kubelet.policy import Policy
 from k3k_kubelet.translate import metadata
+from k3k_kubelet.translate.names import DOMAIN
 from k3k_kubelet.translate.objects import Cluster, HostObject, Object, Refused
 from k3k_kubelet.translate.rewrite import Rewrite
 from k3k_kubelet.translate.rules.claims import (
@@ -27,8 +28,10 @@ __all__ = [
     "volume_name",
 ]
 
-_FIXED = ("accessModes", "dataSource", "dataSourceRef", "storageClassName", "volumeMode")
-"""Fields that no claim may change once it is there."""
+DEFAULT_CLASS = f"{DOMAIN}/default-class"
+"""Annotation of a copy whose class the host has chosen: the field is the host's."""
+_FIXED = ("accessModes", "dataSource", "dataSourceRef", "volumeMode")
+"""Fields that no claim may change once it is there, beside its class."""
 _CHANGED = ("resources", "volumeAttributesClassName")
 _FROM_HOST = tuple(name for name, field in CLAIM_STATUS.items() if field.rule == "host")
 
@@ -62,16 +65,26 @@ def to_host(
     notes = Claim(cluster, policy.sync.to_host.persistent_volume_claims, claim, fixed)
     spec = {key: value for key, value in claim["spec"].items() if not fixed or key in _CHANGED}
     made = CLAIM_SPEC.copy(spec, notes, "spec")
+    own = metadata.of_object(claim, cluster)
     if host is not None:
-        made = {key: made[key] for key in _CHANGED if key in made}
-        made |= {key: host["spec"][key] for key in _FIXED if key in host["spec"]}
-    manifest = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": metadata.of_object(claim, cluster),
-        "spec": made,
-    }
-    return HostObject(manifest, frozenset(), frozenset(), tuple(notes.dropped))
+        made = {key: made[key] for key in _CHANGED if key in made} | _as_made(claim, host)
+    if "storageClassName" not in made:
+        own["annotations"][DEFAULT_CLASS] = "true"
+    manifest = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": own, "spec": made}
+    return HostObject(manifest, dropped=tuple(notes.dropped))
+
+
+def _as_made(claim: Mapping[str, Any], host: Mapping[str, Any]) -> Object:
+    """What the copy was given when it was made, and nothing that the host has filled in.
+
+    The same manifest is not applied again: while the host's scheduler writes into a claim, that would be in
+    its way.
+    """
+    fixed = {key: host["spec"][key] for key in _FIXED if claim["spec"].get(key) and key in host["spec"]}
+    by_host = DEFAULT_CLASS in (host["metadata"].get("annotations") or {})
+    if "storageClassName" in host["spec"] and not by_host:
+        fixed["storageClassName"] = host["spec"]["storageClassName"]
+    return fixed
 
 
 def spec_changes(claim: Mapping[str, Any], host: Mapping[str, Any]) -> Object | None:

@@ -43,7 +43,7 @@ def to_virtual(
         host_event: the event.
         obj: the object inside, of the same kind.
         cluster: the virtual cluster.
-        others: uid on the host -> uid inside of what the object uses.
+        others: names and uids on the host -> inside, of what the object has to do with.
     """
     metadata = obj["metadata"]
     about = host_event["involvedObject"]

@@ -29,7 +29,8 @@ def rewriter(
         cluster: name of the virtual cluster.
         host_namespace: the namespace of its copies on the host.
         host_uid: uid of the object's copy, `""` for none.
-        others: uid on the host -> uid inside of what it uses: volumes are called by that of their claim.
+        others: names and uids on the host -> inside, of what it has to do with: volumes are called by the uid
+            of their claim, say.
 
     Returns:
         The function; what it does not know it leaves alone. The names are worked out on first need: most

@@ -217,15 +217,28 @@ def test_a_field_of_a_newer_kubernetes_is_refused() -> None:
 
 
 def test_a_copy_keeps_what_claims_cannot_change() -> None:
-    host = bound(manifest(asked()), storageClassName="the-default", dataSourceRef=OWN)
-    grown = asked({"resources": {"requests": {"storage": "2Gi"}}, "storageClassName": "made-default-since"})
-    assert spec(grown, host=host) == {
+    found = asked({"storageClassName": "fast", "dataSource": OWN})
+    host = bound(manifest(found))
+    grown = asked({**found["spec"], "resources": {"requests": {"storage": "2Gi"}}})
+    assert spec(grown, allowing(storageClasses=["slow"]), host) == {
         "accessModes": ["ReadWriteOnce"],
-        "dataSourceRef": OWN,
+        "dataSource": {**OWN, "name": OTHER},
         "resources": {"requests": {"storage": "2Gi"}},
-        "storageClassName": "the-default",
-        "volumeMode": "Filesystem",
+        "storageClassName": "fast",
     }
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Bound"])
+@pytest.mark.parametrize("inside", [None, "the-default"])
+@pytest.mark.parametrize("classes", [["*"], ["first"]])
+def test_what_the_host_fills_in_is_never_applied(phase: str, inside: str | None, classes: list[str]) -> None:
+    """A write that changes nothing would still be in the way of the host's scheduler."""
+    first = manifest(asked(), allowing(storageClasses=classes))
+    given = first["spec"].get("storageClassName", "the-default")
+    host = bound(first, storageClassName=given, dataSourceRef=OWN)
+    host["status"]["phase"] = phase
+    filled = asked({} if inside is None or classes != ["*"] else {"storageClassName": inside})
+    assert manifest(filled, allowing(storageClasses=classes), host) == first
 
 
 def test_a_policy_that_got_narrower_takes_no_volume_away() -> None:
