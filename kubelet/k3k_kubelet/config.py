@@ -85,7 +85,15 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
             such address that is not a pod's of the cluster.
         paths: Where files are.
         health_port: Port of /livez and /readyz.
-        extension_port: Port for the virtual API server's aggregator. The NetworkPolicies open 9443.
+        extension_port: Port for the virtual API server's aggregator and webhooks. The NetworkPolicies open
+            9443.
+        extension_address: Address at which the API server calls webhooks; by default the ClusterIP of
+            `service`.
+        api_address: Address of the API server that pods and `default/kubernetes` get; by default the one by
+            which this process reaches it.
+        dual_stack: Whether the virtual API server has ranges of both IP families for Services.
+        admission_seconds: How long the creation of a Service may take inside after its admission. The host's
+            Service goes then, unless there is one inside. An API server ends requests after 60 s.
         first_port: Port of the first Node's kubelet API. The NetworkPolicies open 10250-11249.
         address: Address at which the kubelet API listens; all of the machine's by default.
     """
@@ -107,6 +115,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     health_port: int = 8081
     first_port: int = 10250
     extension_port: int = 9443
+    extension_address: str = ""
+    api_address: str = ""
+    dual_stack: bool = False
+    admission_seconds: float = 90.0
     address: str = ""
 
 

@@ -7,11 +7,13 @@ import logging
 from typing import Protocol
 
 from k3k_kubelet.api import ApiClient, ApiError
-from k3k_kubelet.extension import Dns, Registration
+from k3k_kubelet.extension import Dns, Registration, Webhook
 from k3k_kubelet.leader import Leader
 from k3k_kubelet.node import NodeManager
 from k3k_kubelet.node.heartbeat import Heartbeats
 from k3k_kubelet.node.hosts import HostNodes
+from k3k_kubelet.sync.addresses import Addresses
+from k3k_kubelet.sync.cidrs import ServiceCidrs
 from k3k_kubelet.sync.claims import Claims
 from k3k_kubelet.sync.classes import KINDS, Classes
 from k3k_kubelet.sync.config import ConfigController
@@ -53,10 +55,11 @@ class Controllers:
     Args:
         shared: The two clusters; their stores have synced.
         heartbeats: A client of the virtual API server for heartbeats alone.
+        cidrs: The ranges of the virtual API server's Services.
         address: ClusterIP of the kubelet's Service, the virtual Nodes' address.
     """
 
-    def __init__(self, shared: Shared, heartbeats: ApiClient, address: str) -> None:
+    def __init__(self, shared: Shared, heartbeats: ApiClient, cidrs: ServiceCidrs, address: str) -> None:
         self._shared = shared
         self._heartbeats = Heartbeats(heartbeats)
         stores = shared.stores
@@ -101,6 +104,7 @@ class Controllers:
             "Ingress": Sides(ingresses.host, ingresses.virtual),
         }
         serving_ca = config.paths.tls / "kubelet-serving-ca.crt"
+        called_at = config.extension_address or address, config.extension_port, serving_ca
         self._all: tuple[Controller, ...] = (
             self._nodes,
             configs,
@@ -111,6 +115,10 @@ class Controllers:
             EventMirror(shared, told, Claims(shared).names),
             Dns(shared.virtual, shared.cluster.dns_host, stores.virtual_services),
             Registration(shared.virtual, address, config.extension_port, serving_ca),
+            Webhook(
+                shared.virtual, *called_at, wanted=lambda: shared.policy.current.sync.to_host.services.enabled
+            ),
+            Addresses(shared, cidrs, (shared.cluster.api_host, address)),
         )
         self.working = False
 

@@ -19,10 +19,13 @@ from k3k_kubelet.leader import Leader, RestartError
 from k3k_kubelet.node import NodeApis
 from k3k_kubelet.server import Access, KubeletServer, Pages, TlsFiles
 from k3k_kubelet.server.trim import Trim
+from k3k_kubelet.sync.admission import ServiceAdmission
+from k3k_kubelet.sync.cidrs import ServiceCidrs
 from k3k_kubelet.sync.lookup import Lookup
 from k3k_kubelet.sync.policy import PolicyFile
 from k3k_kubelet.sync.shared import Shared
 from k3k_kubelet.sync.stores import Stores
+from k3k_kubelet.sync.twins import Twins
 from k3k_kubelet.translate import Cluster
 from k3k_kubelet.usage import HostUsage, Usage
 
@@ -36,12 +39,14 @@ class Clients:
         virtual: Virtual; the same.
         heartbeats: Virtual, for heartbeats alone.
         reviews: Virtual, for who asks the kubelet API and what he may: on every replica.
+        admissions: Host, for what the virtual API server asks before it creates a Service: on every replica.
     """
 
     host: ApiClient
     virtual: ApiClient
     heartbeats: ApiClient
     reviews: ApiClient
+    admissions: ApiClient
 
 
 class Addresses(NamedTuple):
@@ -72,9 +77,11 @@ class Kubelet:
         self._address = addresses.kubelet
         self._leader = leader
         virtual = clients.virtual
-        cluster = _cluster(config, anchor, (virtual.endpoint.host, virtual.endpoint.port), addresses.dns)
+        api_host = config.api_address or virtual.endpoint.host
+        cluster = _cluster(config, anchor, (api_host, virtual.endpoint.port), addresses.dns)
         stores = Stores(config, clients.host, virtual)
-        policy = PolicyFile(config.paths.policy / "policy.json")
+        policy_file = config.paths.policy / "policy.json"
+        policy = PolicyFile(policy_file)
         root_ca = (config.paths.tls / "server-ca.crt").read_text()
         self._shared = Shared(
             config, cluster, clients.host, virtual, stores, policy, EventRecorder(virtual), root_ca
@@ -89,7 +96,12 @@ class Kubelet:
         source = HostUsage(clients.host, config.namespace, config.cluster)
         usage = Usage(source, stores.virtual_pods, stores.virtual_nodes, self._shared.host_pod)
         front_proxy = dataclasses.replace(files, client_ca=config.paths.tls / "request-header-ca.crt")
-        self._extension = ExtensionServer(MetricsApi(usage), access, front_proxy, address=config.address)
+        self._cidrs = ServiceCidrs(clients.reviews, config.version)
+        twins = Twins(clients.admissions, clients.reviews, stores.host_services, cluster)
+        admission = ServiceAdmission(self._shared, twins, self._cidrs, PolicyFile(policy_file))
+        self._extension = ExtensionServer(
+            MetricsApi(usage), admission.answer, access, front_proxy, address=config.address
+        )
         self._server = KubeletServer(
             *(clients.host.endpoint, lookup.pod, Pages(usage), access, files), address=config.address
         )
@@ -140,7 +152,9 @@ class Kubelet:
                 group.create_task(Trim().run())
                 await self._leader.held.wait()
                 self._shared.policy.read()
-                self._controllers = Controllers(self._shared, self._clients.heartbeats, self._address)
+                self._controllers = Controllers(
+                    self._shared, self._clients.heartbeats, self._cidrs, self._address
+                )
                 await self._controllers.run(self._leader)
         finally:
             await self._server.close()

@@ -37,6 +37,7 @@ RETRY_SECONDS = 1.0
 CONNECTIONS = 160
 """At most: as many as work may go on, the slow work of `cache.queue` included. 10 are enough mostly."""
 HEARTBEAT_CONNECTIONS = 8
+ADMISSION_CONNECTIONS = 32
 
 
 class Process:
@@ -130,6 +131,7 @@ class Process:
                 before_write=leader.check_unless_cut_off,
             ),
             reviews=self._client(virtual, connections=8),
+            admissions=self._client(self._host_endpoint, connections=ADMISSION_CONNECTIONS, timeout=7.0),
         )
         anchor = await _read(clients.host, CONFIG_MAPS, config.namespace, config.anchor)
         return Kubelet(config, clients, anchor, Addresses(address, self._dns_host), leader)
@@ -162,7 +164,7 @@ class Process:
                     common_name=f"system:node:{CLIENT_NAME}",
                     organizations=("system:nodes",),
                     dns_names=(HOST_NAME,),
-                    ip_addresses=(address,),
+                    ip_addresses=_unique(address, self._config.extension_address),
                     usages=("server",),
                 ),
             )
@@ -194,6 +196,10 @@ class Process:
         if not value.isdigit() or not 0 < int(value) < 65536:
             raise ConfigError(f"environment variable {name} is {value!r}, must be a port")
         return int(value)
+
+
+def _unique(*addresses: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(filter(None, addresses)))
 
 
 def _first(error: BaseException) -> BaseException:

@@ -123,6 +123,7 @@ def _host_objects(*, mirror_host_nodes: bool) -> list[dict[str, Any]]:
         _object("ServiceAccount", f"{CLUSTER}-workload", NAMESPACE),
         anchor,
         _object("Service", kubelet, CONTROL_PLANE, spec={"ports": [port]}),
+        _object("Service", f"{CLUSTER}-api", CONTROL_PLANE, spec={"ports": [{"port": 443}]}),
     ]
 
 
@@ -216,6 +217,12 @@ class Clusters:
         temporary.write_text(json.dumps({"apiVersion": "k3k-pulumi.io/v1", "pods": pods, "sync": sync or {}}))
         temporary.replace(file)
 
+    @property
+    def api_address(self) -> str:
+        """The ClusterIP of the virtual API server's Service, to which nothing answers."""
+        service = ("-n", CONTROL_PLANE, "get", "service", f"{CLUSTER}-api")
+        return self.host.kubectl(*service, "-o", "jsonpath={.spec.clusterIP}")
+
     def log(self) -> str:
         """What the kubelet has logged."""
         return (self.directory / "kubelet.log").read_text()
@@ -247,6 +254,9 @@ class Clusters:
             "paths": {name: str(folder) for name, folder in folders.items()},
             "healthPort": self.health_port,
             "extensionPort": self.extension_port,
+            "extensionAddress": ADDRESS,
+            "apiAddress": self.api_address,
+            "admissionSeconds": 3,
             "firstPort": self.first_port,
             "unusedNodeSeconds": 5,
             "mirrorHostNodes": self.mirror_host_nodes,

@@ -35,7 +35,7 @@ class Replica:
         self._folder = clusters.directory / name
         (self._folder / "run").mkdir(parents=True, exist_ok=True)
         config = json.loads((clusters.directory / "config.json").read_text())
-        config |= {"healthPort": self._health_port, "address": address}
+        config |= {"healthPort": self._health_port, "address": address, "extensionAddress": address}
         config["paths"]["run"] = str(self._folder / "run")
         (self._folder / "config.json").write_text(json.dumps(config))
 

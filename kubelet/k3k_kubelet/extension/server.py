@@ -1,8 +1,10 @@
-"""The port on which the virtual API server's aggregator reaches the kubelet."""
+"""The port on which the virtual API server reaches the kubelet: for metrics.k8s.io and for admission."""
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -20,14 +22,27 @@ _NAME = "extension"
 _TABLE = re.compile(r"application/json\s*;(?=[^,]*\bas=Table\b)(?=[^,]*\bv=v1\b)")
 _ACCEPT = 1024
 """Characters of the Accept header that are read; kubectl sends 120. Searching takes their number squared."""
+_ADMISSION = ("admission", "services")
+_REVIEW_BYTES = 3 * 2**20
+"""Largest AdmissionReview: an API server takes no larger object from its clients."""
+_REVIEWS = 64
+"""That are read and answered at a time; more of them wait."""
 _VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
+Admit = Callable[[bytes], Awaitable[tuple[bytes, int]]]
+"""Answers an AdmissionReview: with another one, and the code to count it under. ValueError: it is none."""
+
+
 class ExtensionServer(Listener):
-    """Serves metrics.k8s.io and what describes it.
+    """Serves metrics.k8s.io and what describes it, and the admission of Services.
+
+    The aggregator has a certificate of the request-header CA. API servers have none for webhooks, so whoever
+    gets to this port may send an AdmissionReview: what that does is no more than a tenant may do anyway.
 
     Args:
         api: Answers queries.
+        admit: Answers AdmissionReviews of Services.
         access: Who may do what. The API server has asked that already; generic API servers ask again too.
         tls: `client_ca` is the request-header CA.
         limits: Caps and time-outs.
@@ -37,14 +52,17 @@ class ExtensionServer(Listener):
     def __init__(
         self,
         api: MetricsApi,
+        admit: Admit,
         access: Access,
         tls: TlsFiles,
         *,
         limits: Limits | None = None,
         address: str = "",
     ) -> None:
-        super().__init__(tls, self._respond, needs_certificate=True, limits=limits, address=address)
+        super().__init__(tls, self._respond, takes_bodies=True, limits=limits, address=address)
         self._api = api
+        self._admit = admit
+        self._reviews = asyncio.Semaphore(_REVIEWS)
         self._access = access
 
     async def serve(self, port: int) -> int:
@@ -56,16 +74,33 @@ class ExtensionServer(Listener):
         return await self.listen(_NAME, port)
 
     async def _respond(self, exchange: Exchange) -> None:
-        request, code = exchange.request, 200
-        query = _query(request)
+        request, code, path = exchange.request, 200, "documents"
         try:
-            body = await self._body(of_headers(request), request, query)
-            await messages.respond(exchange.connection, exchange.stream, 200, orjson.dumps(body))
+            if request.segments == _ADMISSION:
+                path = "admission"
+                body, code = await self._review(exchange)
+            elif exchange.stream.peer_certificate() is None:
+                raise HttpError(401, "Unauthorized")
+            else:
+                query = _query(request)
+                path = query.resource if query else path
+                body = orjson.dumps(await self._body(of_headers(request), request, query))
+            await messages.respond(exchange.connection, exchange.stream, 200, body)
         except HttpError as error:
             code = error.code
             await messages.respond_error(exchange.connection, exchange.stream, error)
         finally:
-            metrics.SERVED.labels(_NAME, query.resource if query else "documents", code).inc()
+            metrics.SERVED.labels(_NAME, path, code).inc()
+
+    async def _review(self, exchange: Exchange) -> tuple[bytes, int]:
+        if exchange.request.method != "POST":
+            raise HttpError(405, f"{exchange.request.method} {exchange.request.path}: must be POST")
+        async with self._reviews:
+            body = await messages.read_body(exchange.connection, exchange.stream, _REVIEW_BYTES)
+            try:
+                return await self._admit(body)
+            except ValueError as error:
+                raise HttpError(400, f"not an AdmissionReview of a Service: {error}") from error
 
     async def _body(self, identity: Identity, request: Request, query: Query | None) -> dict[str, Any]:
         await self._permit(identity, request, query)

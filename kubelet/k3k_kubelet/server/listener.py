@@ -55,8 +55,8 @@ class Listener:
     Args:
         tls: Certificate files; `reload_tls` after they were renewed.
         answer: Writes the answer to a request, an error too.
-        needs_certificate: Whether a client without a certificate is turned away in the handshake. One with a
-            certificate of another CA always is.
+        takes_bodies: Whether `answer` reads the bodies of POSTs, by `messages.read_body`; otherwise
+            requests have none.
         limits: Caps and time-outs.
         address: Where to listen, all addresses by default.
     """
@@ -66,7 +66,7 @@ class Listener:
         tls: TlsFiles,
         answer: Answer,
         *,
-        needs_certificate: bool = False,
+        takes_bodies: bool = False,
         limits: Limits | None = None,
         address: str = "",
     ) -> None:
@@ -74,7 +74,8 @@ class Listener:
         self._answer = answer
         self._limits = limits or Limits()
         self._address = address
-        self._context = _context(tls, ssl.CERT_REQUIRED if needs_certificate else ssl.CERT_OPTIONAL)
+        self._takes_bodies = takes_bodies
+        self._context = _context(tls)
         self._servers: dict[str, asyncio.Server] = {}
         self._connections: dict[asyncio.Task[None], str] = {}
 
@@ -143,7 +144,7 @@ class Listener:
         while True:
             try:
                 async with asyncio.timeout(seconds):
-                    request = await messages.read_request(connection, stream)
+                    request = await messages.read_request(connection, stream, takes_bodies=self._takes_bodies)
             except HttpError as error:
                 await messages.respond_error(connection, stream, error)
                 return
@@ -167,10 +168,10 @@ def _bind(address: str, port: int) -> socket.socket:
     return socket.create_server((address, port), family=family)
 
 
-def _context(tls: TlsFiles, verify: ssl.VerifyMode) -> ssl.SSLContext:
+def _context(tls: TlsFiles) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.verify_mode = verify
+    context.verify_mode = ssl.CERT_OPTIONAL  # a certificate of another CA is turned away in the handshake
     # Python >= 3.13 refuses CAs without a keyUsage or key identifiers, which Go, and so Kubernetes, accepts.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION

@@ -18,6 +18,8 @@ HEAD_BYTES = 256 * 1024
 """Largest request head: `kubectl exec` puts the whole command into the query."""
 WRITE_SECONDS = 30.0
 """For a client to take an answer."""
+BODY_SECONDS = 5.0
+"""For a client to send a body."""
 
 _REASONS = {
     400: "BadRequest",
@@ -25,6 +27,7 @@ _REASONS = {
     403: "Forbidden",
     404: "NotFound",
     405: "MethodNotAllowed",
+    413: "RequestEntityTooLarge",
     429: "TooManyRequests",
     500: "InternalError",
     502: "InternalError",
@@ -89,11 +92,18 @@ class Exchange:
     stream: TlsStream
 
 
-async def read_request(connection: h11.Connection, stream: TlsStream) -> Request | None:
+async def read_request(
+    connection: h11.Connection, stream: TlsStream, *, takes_bodies: bool = False
+) -> Request | None:
     """The next request; None when the client has closed.
 
+    Args:
+        connection: What is known of the client's HTTP.
+        stream: Where it comes from.
+        takes_bodies: Leaves the body of a POST for `read_body`.
+
     Raises:
-        HttpError: Not HTTP, too large a head, or a body, which no request of this API has.
+        HttpError: Not HTTP, too large a head, or a body, which few requests have.
     """
     request: h11.Request | None = None
     while True:
@@ -106,12 +116,41 @@ async def read_request(connection: h11.Connection, stream: TlsStream) -> Request
             raise HttpError(error.error_status_hint, f"bad request: {error}") from error
         if isinstance(event, h11.Request):
             request = event
+            if takes_bodies and event.method == b"POST":
+                return _request(event)
         elif isinstance(event, h11.Data):
             raise HttpError(400, "bad request: the kubelet API takes no request body")
         elif isinstance(event, h11.EndOfMessage) and request is not None:
             return _request(request)
         else:
             return None
+
+
+async def read_body(connection: h11.Connection, stream: TlsStream, limit: int) -> bytes:
+    """The body of a request whose head has been read.
+
+    Raises:
+        HttpError: It is no HTTP, larger than `limit` bytes, or does not come.
+    """
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while True:
+                event = connection.next_event()
+                if event is h11.NEED_DATA:
+                    connection.receive_data(await stream.read())
+                elif isinstance(event, h11.Data):
+                    body += event.data
+                    if len(body) > limit:
+                        raise HttpError(413, f"the body has more than {limit} bytes")
+                elif isinstance(event, h11.EndOfMessage):
+                    return bytes(body)
+                else:
+                    raise HttpError(400, "bad request: the body ends early")
+    except h11.RemoteProtocolError as error:
+        raise HttpError(error.error_status_hint, f"bad request: {error}") from error
+    except TimeoutError as error:
+        raise HttpError(400, f"the body did not come within {BODY_SECONDS:g} s") from error
 
 
 def _request(event: h11.Request) -> Request:

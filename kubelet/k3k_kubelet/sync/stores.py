@@ -96,6 +96,7 @@ class Stores:
         self.virtual_services = Store({"namespace": _namespace}, _reduce_service)
         indexes = {"owner": self.owners, health.INDEX: health.signs, "address": _addresses}
         self.host_pods = Store(indexes, _reduce_host_pod)
+        self.host_services = Store()
         self.host_nodes, self.host_quotas = Store(reduce=reduce_host_node), Store(reduce=reduce_quota)
         self.virtual_claims, self.host_claims = Store(reduce=_reduce_claim), Store({"owner": self.owners})
         kinds = (CONFIG_MAPS, SECRETS)
@@ -113,6 +114,8 @@ class Stores:
                 namespace=namespace,
                 label_selector=selector,
             ),
+            # All of the namespace: who makes one has to know whether somebody else has the name.
+            Informer(host, SERVICES, self.host_services, namespace=namespace, metadata_only=True),
         ]
         if config.mirror_host_nodes:
             self.informers.append(Informer(host, NODES, self.host_nodes))

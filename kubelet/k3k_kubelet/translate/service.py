@@ -11,10 +11,8 @@ from k3k_kubelet.policy import Policy
 from k3k_kubelet.translate import metadata
 from k3k_kubelet.translate.objects import Cluster, HostObject, Object
 from k3k_kubelet.translate.rules.service import ServiceNotes
+from k3k_kubelet.translate.special import SPECIAL
 from k3k_kubelet.translate.table.service import SERVICE_SPEC
-
-SPECIAL = frozenset({("default", "kubernetes"), ("kube-system", "kube-dns")})
-"""Services inside, by namespace and name, that stand for one of the control plane: no copies of their own."""
 
 CLEANUP = "service.kubernetes.io/load-balancer-cleanup"
 """Finalizer of a Service with a load balancer, as Kubernetes' own cloud controllers use it."""

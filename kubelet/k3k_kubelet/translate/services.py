@@ -41,8 +41,6 @@ def config_map(cluster: Cluster, namespace: str, name: str, services: Iterable[M
     if name == LINKS:
         size = _size(data)
         for service in sorted(services, key=lambda each: str(each["metadata"]["name"])):
-            if namespace == "default" and service["metadata"]["name"] == "kubernetes":
-                continue  # its address inside is not the one that pods reach
             found = variables(service)
             size += _size(found)
             if size > MAX_BYTES:

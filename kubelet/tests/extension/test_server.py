@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest
 from k3k_kubelet import certificates
 from k3k_kubelet.api import ApiClient
 from k3k_kubelet.extension import HOST_NAME, ExtensionServer, MetricsApi
-from k3k_kubelet.server import Access, TlsFiles
+from k3k_kubelet.server import Access, TlsFiles, messages
 
 from kubelet.tests.controlplane import ADDRESS, ControlPlane
 from kubelet.tests.server import peers
@@ -35,6 +36,7 @@ PODS = [
 USED = {"items": [pod_metrics("web"), pod_metrics("db", cpu="1500000n", memory="1Gi"), pod_metrics("other")]}
 MASTER = {"X-Remote-User": "admin", "X-Remote-Group": "system:masters"}
 READER = {"X-Remote-User": "metrics-reader"}
+REVIEW, ANSWER = b'{"review": 1}', b'{"answer": 1}'
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 
 
@@ -79,6 +81,7 @@ class Extension:
         headers: Mapping[str, str] = MASTER,
         *,
         method: str = "GET",
+        data: bytes | AsyncIterator[bytes] | None = None,
         certificate: str | None = "front-proxy-client",
     ) -> tuple[int, Any]:
         async with (
@@ -87,6 +90,7 @@ class Extension:
                 method,
                 f"https://{ADDRESS}:{self.port}{path}",
                 headers=headers,
+                data=data,
                 ssl=self.context(certificate),
                 server_hostname=HOST_NAME,  # as the aggregator expects it
             ) as answer,
@@ -119,7 +123,7 @@ def serving(
             host = ApiClient(setup.host)
             api = MetricsApi(usage_of(host, PODS, ["node-a", "node-b", "node-c"]))
             tls = TlsFiles(folder / "extension.crt", folder / "extension.key", pki / "request-header-ca.crt")
-            server = ExtensionServer(api, Access(reviews), tls, address=ADDRESS)
+            server = ExtensionServer(api, _admit, Access(reviews), tls, address=ADDRESS)
             try:
                 await test(Extension(plane, await server.serve(0)))
             finally:
@@ -128,6 +132,13 @@ def serving(
                 await reviews.close()
 
     asyncio.run(run())
+
+
+async def _admit(body: bytes) -> tuple[bytes, int]:
+    """An admission that knows one request."""
+    if body != REVIEW:
+        raise ValueError("it is another one")
+    return ANSWER, 403
 
 
 def names(answer: tuple[int, Any]) -> list[str]:
@@ -218,15 +229,63 @@ def test_rights_are_asked_of_the_api_server(plane: ControlPlane, tmp_path: Path)
     serving(plane, tmp_path, test)
 
 
-@pytest.mark.parametrize("certificate", [None, "admin", "kubelet-client"])
-def test_nobody_but_the_front_proxy_gets_past_the_handshake(
-    plane: ControlPlane, tmp_path: Path, certificate: str | None
+@pytest.mark.parametrize("certificate", ["admin", "kubelet-client"])
+def test_a_certificate_of_another_ca_does_not_get_past_the_handshake(
+    plane: ControlPlane, tmp_path: Path, certificate: str
 ) -> None:
     """The headers are believed, so who sends them must have the one certificate: not a client CA's."""
 
     async def test(extension: Extension) -> None:
-        with pytest.raises((aiohttp.ClientError, ssl.SSLError)):
-            await extension.ask(BASE, certificate=certificate)
+        for path in (BASE, "/admission/services"):
+            with pytest.raises((aiohttp.ClientError, ssl.SSLError)):
+                await extension.ask(path, certificate=certificate)
+
+    serving(plane, tmp_path, test)
+
+
+def test_without_a_certificate_there_is_admission_alone(plane: ControlPlane, tmp_path: Path) -> None:
+    """API servers have none for webhooks."""
+
+    async def test(extension: Extension) -> None:
+        for path in (
+            "/apis",
+            BASE,
+            f"{BASE}/pods",
+            "/admission",
+            "/admission/services/x",
+            "/openapi/v2",
+            "/",
+        ):
+            for method in ("GET", "POST"):
+                code, _ = await extension.ask(path, method=method, certificate=None)
+                assert code == 401, (method, path)
+        review = partial(extension.ask, "/admission/services", method="POST", certificate=None)
+        assert await review(data=REVIEW) == (200, json.loads(ANSWER))
+        code, status = await review(data=b"{}")
+        assert (code, status["message"]) == (400, "not an AdmissionReview of a Service: it is another one")
+        code, _ = await extension.ask("/admission/services", certificate=None)
+        assert code == 405
+
+    serving(plane, tmp_path, test)
+
+
+def test_what_is_too_large_or_does_not_come_is_no_review(
+    plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages, "BODY_SECONDS", 0.2)
+    never = asyncio.Event()
+
+    async def stuck() -> AsyncIterator[bytes]:
+        yield b"{"
+        await never.wait()
+
+    async def test(extension: Extension) -> None:
+        review = partial(extension.ask, "/admission/services", method="POST", certificate=None)
+        code, status = await review(data=b" " * (3 * 2**20 + 1))
+        assert (code, status["reason"]) == (413, "RequestEntityTooLarge")
+        code, status = await review(data=stuck())
+        assert (code, status["message"]) == (400, "the body did not come within 0.2 s")
+        assert await review(data=REVIEW) == (200, json.loads(ANSWER))
 
     serving(plane, tmp_path, test)
 

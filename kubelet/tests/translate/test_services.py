@@ -90,10 +90,9 @@ OWN_KUBERNETES = service("kubernetes", "10.43.0.1", {"port": 443, "name": "https
     ("namespace", "name", "expected"),
     [
         ("team", services.LINKS, KUBERNETES | SINGLE | services.variables(OWN_KUBERNETES)),
-        ("default", services.LINKS, KUBERNETES | SINGLE),
         ("team", services.KUBERNETES, KUBERNETES),
     ],
-    ids=["links", "the real kubernetes Service", "no links"],
+    ids=["links", "no links"],
 )
 def test_the_config_map_of_a_namespace(namespace: str, name: str, expected: dict[str, str]) -> None:
     made = services.config_map(CLUSTER, namespace, name, [service(), OWN_KUBERNETES])

@@ -7,7 +7,7 @@ from k3k_kubelet.api.client import Object
 from k3k_kubelet.cache import Change, WorkQueue
 from k3k_kubelet.cache.store import Key
 from k3k_kubelet.policy import Policy, ToHost
-from k3k_kubelet.sync.kind import Kind
+from k3k_kubelet.sync.kinds.admitted import Admitted
 from k3k_kubelet.sync.shared import EXPECTED, Shared
 from k3k_kubelet.translate import HostObject, service
 from k3k_kubelet.translate.service import CLEANUP
@@ -15,7 +15,7 @@ from k3k_kubelet.translate.service import CLEANUP
 CONCURRENCY = 4
 
 
-class Services(Kind):
+class Services(Admitted):
     """Copies of Services.
 
     A Service with a load balancer has the finalizer that Kubernetes' cloud controllers give it: so it stays
