@@ -12,6 +12,7 @@ from k3k_kubelet.api import (
     PRIORITY_CLASSES,
     STORAGE_CLASSES,
     ApiClient,
+    ForbiddenError,
     NotFoundError,
     Resource,
 )
@@ -218,7 +219,7 @@ def test_priority_classes_are_shown_only_if_pods_may_have_them(clusters: Cluster
         policy(clusters, "priorityClasses", low, enabled=True)
         await shown(world, "priorityClasses", low)
         assert await found(world.virtual, PRIORITY_CLASSES, high) is None
-        await world.pod("worker", priorityClassName=low)
+        await eventually(lambda: _made(world, "worker", low))
         copy = await world.host_pod("worker")
         assert (copy["spec"]["priorityClassName"], copy["spec"]["priority"]) == (low, 1000)
         inside = await world.get(PODS, "worker")
@@ -226,12 +227,22 @@ def test_priority_classes_are_shown_only_if_pods_may_have_them(clusters: Cluster
         assert inside["spec"]["priority"] == 1000
         # The tenant's own order is his: the host is not told, and the pod says so.
         await make(world.virtual, "priorityClasses", high, value=5)
-        await world.pod("eager", priorityClassName=high)
+        await eventually(lambda: _made(world, "eager", high))
         event = await world.event("eager", "FieldDropped")
         assert "pods.priorityClasses" in event["message"]
         assert "priorityClassName" not in (await world.host_pod("eager"))["spec"]
 
     in_world(clusters, test)
+
+
+async def _made(world: World, name: str, priority_class: str) -> bool:
+    """Makes a pod as soon as admission knows its class, which it learns by a watch of its own."""
+    try:
+        await world.pod(name, priorityClassName=priority_class)
+    except ForbiddenError as error:
+        assert "no PriorityClass with name" in error.message
+        return False
+    return True
 
 
 def test_classes_of_a_kind_that_was_turned_off_meanwhile_go_at_the_start(clusters: Clusters) -> None:

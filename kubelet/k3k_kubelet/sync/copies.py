@@ -54,7 +54,7 @@ class Copies(Following):
     def __init__(
         self, shared: Shared, kind: Kind, source: Store | None = None, copies: Store | None = None
     ) -> None:
-        super().__init__(kind.resource.plural)
+        super().__init__(type(kind).__name__.lower())  # there may be several of one resource
         self.kind = kind
         owner = {"owner": shared.stores.owners}
         self.host = Store({**owner, **kind.host_indexes}, kind.reduce_host) if copies is None else copies
@@ -258,7 +258,7 @@ class Copies(Following):
         for dropped in wanted.dropped:
             self._emit(obj, "FieldDropped", str(dropped))
         if host is None:
-            fields = {"resource": self._name, "object": "/".join(key)}
+            fields = {"kind": self._name, "object": "/".join(key)}
             log.info("copy made", extra={**fields, "host_name": written["metadata"]["name"]})
         return written
 
@@ -269,7 +269,7 @@ class Copies(Following):
         if since < REPAIR_SECONDS:
             return REPAIR_SECONDS - since
         self._repaired[key] = now
-        log.info("put right", extra={"resource": self._name, "object": "/".join(key)})
+        log.info("put right", extra={"kind": self._name, "object": "/".join(key)})
         return None
 
     async def _tell_up(self, obj: Object, host: Object) -> None:
@@ -290,7 +290,7 @@ class Copies(Following):
             )
         except NotFoundError:
             return
-        log.info("copy removed", extra={"resource": self._name, "host_name": metadata["name"]})
+        log.info("copy removed", extra={"kind": self._name, "host_name": metadata["name"]})
 
     def _note_use(self, virtual: Entry) -> None:
         copy = self.copy(*virtual.key)
@@ -316,7 +316,7 @@ class Copies(Following):
     def _said(self, obj: Object, error: ApiError | NameTakenError) -> str:
         """What the tenant may read: the host's words about a right of the kubelet's name its account."""
         if isinstance(error, ForbiddenError) and error.is_about_rights:
-            log.warning("a right is missing", extra={"resource": self._name, "error": str(error)})
+            log.warning("a right is missing", extra={"kind": self._name, "error": str(error)})
             return "the virtual kubelet has no right to make copies of this kind"
         return self._shared.said_inside(obj, error)
 

@@ -94,7 +94,7 @@ class Following(ABC):
                     await self._follow()
                     await self.ended()
             except ApiError as error:
-                log.info("not turned off", extra={"resource": self._name, "error": str(error)})
+                log.info("not turned off", extra={"kind": self._name, "error": str(error)})
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             self.at_rest()
@@ -102,7 +102,7 @@ class Following(ABC):
                 await self._woken()
 
     async def _follow(self) -> None:
-        log.info("followed", extra={"resource": self._name})
+        log.info("followed", extra={"kind": self._name})
         self.informers, mode = self.new_informers(), self.mode()
         try:
             async with asyncio.TaskGroup() as group:
@@ -114,7 +114,7 @@ class Following(ABC):
                     task.cancel()
         finally:
             self.is_ready, self.informers = False, ()
-        log.info("no longer followed", extra={"resource": self._name})
+        log.info("no longer followed", extra={"kind": self._name})
 
     async def _woken(self) -> None:
         self._wake.clear()
