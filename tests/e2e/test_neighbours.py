@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.e2e.conftest import MakeCluster
 from tests.e2e.support.clusters import View, identity, running
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.objects import claim, config_map, container, deployment, pod, secret, shell
 from tests.e2e.support.polling import eventually
+
+SERVE = """
+mkdir /tmp/www
+echo "$CLUSTER, $PASSWORD" > /tmp/www/index.html
+trap 'exit 0' TERM
+httpd -f -p 8080 -h /tmp/www & wait
+"""
+ASK = ["wget", "-q", "-O-", "-T5", "http://web"]
+SERVICE: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "web"},
+    "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
+}
 
 
 def fill(view: View, word: str) -> None:
@@ -20,18 +36,29 @@ def fill(view: View, word: str) -> None:
         config_map("settings", {"CLUSTER": word}),
         secret("login", {"PASSWORD": f"of {word}"}),
         claim("data"),
-        deployment("web", 2, container(envFrom=environment)),
+        SERVICE,
+        deployment("web", 2, container(("sh", "-c", SERVE), envFrom=environment)),
         pod("db", writes, volumes=source),
     )
 
 
 def words(view: View) -> set[str]:
-    """What the pods of a cluster got to see."""
-    seen = set()
-    for each in running(view.inside, "app=web", 2):
-        result = view.inside.exec(each["metadata"]["name"], ["sh", "-c", 'echo "$CLUSTER, $PASSWORD"'])
-        seen.add(result.stdout.decode().strip())
-    return seen
+    """What each pod of a cluster gets from the Service `web`: one answer, of either pod."""
+
+    def asked(pod: str) -> str:
+        result = view.inside.exec(pod, ASK)
+        assert result.returncode == 0, result.stderr.decode()
+        return result.stdout.decode().strip()
+
+    pods = [pod["metadata"]["name"] for pod in running(view.inside, "app=web", 2)]
+    return {eventually(lambda pod=pod: asked(pod)) for pod in pods}  # type: ignore[misc]
+
+
+def twin(view: View) -> Any:
+    """The host's Service that stands for `web`; both have the same address."""
+    found = view.copies("services", "default")["web"]
+    assert found["spec"]["clusterIP"] == view.inside.get("service", "web")["spec"]["clusterIP"]
+    return found
 
 
 def host_names(view: View) -> set[str]:
@@ -54,9 +81,11 @@ def test_two_clusters_in_one_namespace(make_cluster: MakeCluster, namespace: Kub
     assert words(two) == {"two, of two"}
     assert (written(one), written(two)) == ("one\n", "two\n")
     assert not host_names(one) & host_names(two)
+    service = twin(two)
+    assert twin(one)["spec"]["clusterIP"] != service["spec"]["clusterIP"]
 
     before = {name: identity(pod) for name, pod in two.host_pods(namespace="default").items()}
-    one.inside("delete", "deployment/web", "configmap/settings", "secret/login")
+    one.inside("delete", "service/web", "deployment/web", "configmap/settings", "secret/login")
     eventually(lambda: set(one.host_pods(namespace="default")) == {"db"})
     one.destroy()
     # The volume's protection takes a moment after the last pod's end.
@@ -64,4 +93,5 @@ def test_two_clusters_in_one_namespace(make_cluster: MakeCluster, namespace: Kub
     eventually(lambda: not namespace.get(kinds, "-l", "k3k-pulumi.io/cluster=one"), timeout=30)
     assert words(two) == {"two, of two"}
     assert written(two) == "two\n"
+    assert twin(two)["metadata"]["uid"] == service["metadata"]["uid"]
     assert {name: identity(pod) for name, pod in two.host_pods(namespace="default").items()} == before

@@ -24,7 +24,7 @@ _TOOLS = [
     Needed("mmdebstrap", "mmdebstrap"),
     Needed("util-linux", "unshare"),
 ]
-_APPLETS = ("cat", "date", "echo", "env", "hostname", "ls", "seq", "sh", "sleep", "sort", "test")
+_APPLETS = ("cat", "date", "echo", "env", "hostname", "ls", "seq", "sh", "sleep", "test", "timeout")
 
 
 def archive(progress: Progress) -> Path:
