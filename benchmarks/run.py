@@ -29,7 +29,7 @@ sys.path.insert(
 
 from k3k_kubelet.api import PODS, ApiClient  # noqa: E402
 
-from benchmarks import burst, clusters, latency, memory, simulated, throughput  # noqa: E402
+from benchmarks import burst, clusters, dns, latency, memory, services, simulated, throughput  # noqa: E402
 from benchmarks.core import (  # noqa: E402
     Table,
     Timeline,
@@ -44,13 +44,14 @@ from devcluster.errors import DevclusterError  # noqa: E402
 from devcluster.progress import Progress  # noqa: E402
 from devcluster.shell import own  # noqa: E402
 from k3k_pulumi import direct  # noqa: E402
+from kubelet.image import build  # noqa: E402
 
 HOST = "bench"  # the dev cluster's name
 PAGE = ROOT / "docs" / "benchmarks.md"
 MARK = "<!-- Below: written by `make bench`. -->\n"
 BARE, INSIDE = "bench-bare", "load"  # namespaces of the pods
 IDLE_SECONDS = 20
-ON_HOST = ("latency", "exec", "burst")
+ON_HOST = ("latency", "exec", "services", "dns", "burst")
 """Figures for which pods of a virtual cluster and bare ones run on the same host."""
 FIGURES = ("clusters", *ON_HOST, "memory")
 
@@ -165,6 +166,19 @@ async def _on_host(
         if "exec" in wanted:
             with progress.step("Throughput of kubectl exec"):
                 tables.append(throughput.table(await _throughput(sides)))
+        if "services" in wanted:
+            with progress.step(f"Creation of {services.COUNT} Services on each side"):
+                tables.append(services.table(await services.measure(sides.inside, sides.bare)))
+        if "dns" in wanted:
+            with progress.step("Answers of CoreDNS"):
+                host_config, inside_config = sides.kubeconfigs
+                answers = await dns.measure(
+                    config.cache() / "bin" / "kubectl",
+                    f"{build.REPOSITORY}:{build.version()}",  # it has a Python in it
+                    (sides.bare, host_config),
+                    (sides.inside, inside_config),
+                )
+                tables.append(dns.table(*answers))
         if "burst" in wanted:
             with progress.step(f"Burst of {options.burst} pods, bare"):
                 bare = await burst.measure(sides.bare, sides.kubelet, options.burst)
