@@ -43,7 +43,7 @@ class _Metadata(msgspec.Struct, rename="camel"):
     name: _Text = ""
     generate_name: _Text = ""
     uid: _Text = ""
-    resource_version: _Text = ""
+    resource_version: Annotated[str, Meta(pattern=r"^[0-9]{0,20}$")] = ""
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
 
@@ -226,6 +226,8 @@ def _checked(request: Request) -> tuple[Object, Object | None]:
         raise ValueError(f"{request.operation} has {'no' if old is None else 'an'} oldObject")
     metadata: Object = {**wanted["metadata"], "namespace": request.namespace}
     if is_update and old is not None:
+        if not old["metadata"].get("resourceVersion"):
+            raise ValueError("oldObject has no resourceVersion: it was nowhere")
         kept = ("name", "uid", "resourceVersion")
         metadata |= {key: old["metadata"].get(key, "") for key in kept}
     else:
