@@ -87,7 +87,7 @@ class DnsArgs(TypedDict, total=False):
     host_names: Optional[Sequence[str]]
     (
         "Services of the host whose names pods may look up, none by default: `<service>.<namespace>`, "
-        "`*.<namespace>` or `*`. They are `<service>.<namespace>.svc.host.<cluster domain>` inside."
+        "`*.<namespace>` or `*`. They are `<service>.<namespace>.svc.host.internal` inside."
     )
     host_domain: Optional[str]
     """DNS domain of the host's own cluster, `cluster.local` by default; of use with `host_names` alone."""

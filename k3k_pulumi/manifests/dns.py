@@ -191,13 +191,12 @@ def _nowhere(zone: str) -> Iterator[str]:
 def _host_zone(spec: VirtualClusterSpec, name: str) -> Iterator[str]:
     """The zone that answers for a Service of the host, or for all of a namespace or of the host.
 
-    `<service>.<namespace>.svc.host.<cluster domain>` is `<service>.<namespace>.svc.<host domain>` there.
+    `<service>.<namespace>.svc.host.internal` is `<service>.<namespace>.svc.<host domain>` there.
     """
-    inside = f"{HOST_ZONE}.{spec.cluster_domain}"
-    zone = ".".join((*(part for part in name.split(".") if part != "*"), inside))
+    zone = ".".join((*(part for part in name.split(".") if part != "*"), HOST_ZONE))
     yield f"{zone}:{DNS_PORT} {{"
     yield "    errors"
-    yield f"    rewrite name suffix .{inside}. .svc.{spec.dns.host_domain}. answer auto"
+    yield f"    rewrite name suffix .{HOST_ZONE}. .svc.{spec.dns.host_domain}. answer auto"
     yield from _forward(".", (_NODES_RESOLVERS,))
     yield "    cache 30"
     yield "    loadbalance"

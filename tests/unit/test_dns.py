@@ -131,12 +131,12 @@ def test_names_of_the_host_are_found_where_they_are_listed_alone() -> None:
     lines = corefile(dns=dns)
     assert [line for line in lines if line.endswith(":1053 {")] == [
         ".:1053 {",
-        "registry.infra.svc.host.cluster.local:1053 {",
-        "databases.svc.host.cluster.local:1053 {",
+        "registry.infra.svc.host.internal:1053 {",
+        "databases.svc.host.internal:1053 {",
     ]
-    rewrite = "rewrite name suffix .svc.host.cluster.local. .svc.cluster.local. answer auto"
+    rewrite = "rewrite name suffix .svc.host.internal. .svc.cluster.local. answer auto"
     assert lines.count(rewrite) == 2
-    assert "svc.host.cluster.local:1053 {" in corefile(dns={"host_names": ["*"]})
+    assert "svc.host.internal:1053 {" in corefile(dns={"host_names": ["*"]})
     assert templates(manifests(dns=dns))["dns"]["spec"]["dnsPolicy"] == "ClusterFirst"
 
 
