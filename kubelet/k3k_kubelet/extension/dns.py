@@ -12,12 +12,11 @@ from k3k_kubelet.api.client import Object
 from k3k_kubelet.cache import Change, Informer, Store, WorkQueue
 from k3k_kubelet.extension.wanted import ensure, find, made
 from k3k_kubelet.translate.names import DOMAIN
+from k3k_kubelet.translate.special import DNS as SERVICE
 
 NAME = "k3k-pulumi:dns"
 USER = "k3k-pulumi-dns"
 """Common name of CoreDNS' client certificate."""
-SERVICE = ("kube-system", "kube-dns")
-"""Namespace and name by which programs look for a cluster's DNS."""
 
 _RBAC = "rbac.authorization.k8s.io"
 ROLES = Resource(_RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False)

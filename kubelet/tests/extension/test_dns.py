@@ -6,7 +6,8 @@ import contextlib
 
 import pytest
 from k3k_kubelet.api import ENDPOINT_SLICES, SERVICES, AlreadyExistsError, NotFoundError, Resource
-from k3k_kubelet.extension.dns import BINDINGS, NAME, ROLES, SERVICE, USER
+from k3k_kubelet.extension.dns import BINDINGS, NAME, ROLES, USER
+from k3k_kubelet.translate.special import DNS as SERVICE
 
 from kubelet.tests.clusters import DNS_HOST, Clusters
 from kubelet.tests.waiting import eventually

@@ -104,8 +104,3 @@ class Admitted(Kind):
         message = "the host has the address or a port of this Service for another one: it got others"
         self.shared.events.emit(obj, "Warning", CHANGED, message, resource=SERVICES)
         return True
-
-
-def _is_about_allocation(error: InvalidError) -> bool:
-    fields = [str(cause.get("field", "")) for cause in error.details.get("causes") or ()]
-    return any(part in field for field in fields for part in _ALLOCATED)

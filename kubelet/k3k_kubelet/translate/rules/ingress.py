@@ -13,7 +13,6 @@ from k3k_kubelet.translate.schema import OMIT
 
 HOSTS = "sync.toHost.ingresses.hosts"
 CLASSES = "sync.toHost.ingresses.classes"
-ANNOTATIONS = "sync.toHost.ingresses.annotations"
 _TYPES = ("Exact", "ImplementationSpecific", "Prefix")
 _PATH = re.compile(r"/([A-Za-z0-9/._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*")
 """Characters that RFC 3986 lets a path have. Controllers write paths into files and expressions of their own,
