@@ -150,7 +150,7 @@ def _manifests() -> list[Object]:
     container = {
         **image,
         "args": [f"-http=:{HTTP}", f"-https=:{HTTPS}", f"-published={PUBLISHED}"],
-        "readinessProbe": {"tcpSocket": {"port": HTTPS}, "periodSeconds": 1},
+        "readinessProbe": {"tcpSocket": {"port": HTTP}, "periodSeconds": 1},
     }
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
