@@ -122,7 +122,9 @@ def measure(progress: Progress, options: argparse.Namespace) -> list[Table]:
     if "memory" in wanted:
         with progress.step("2,000 pods on a simulated host") as step:
             simulation = simulated.memory(memory.COUNTS, lambda count: step.note(f"{count} pods"))
-        tables.append(memory.table(sizes, simulation))
+        with progress.step(f"{memory.SERVICES:,} Services on a simulated host"):
+            with_services = simulated.memory_with_services(memory.SERVICES)
+        tables.append(memory.table(sizes, simulation, with_services))
     return tables
 
 

@@ -11,13 +11,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from k3k_kubelet.api import EVENTS, PODS, ApiClient, PatchType
+from k3k_kubelet.api import EVENTS, PODS, SERVICES, ApiClient, PatchType
 from k3k_kubelet.api.watch import watch
 from k3k_kubelet.events import timestamp
 
 from benchmarks.burst import create_all
 from benchmarks.core import Object, Timeline, make_namespace
 from benchmarks.process import Process
+from benchmarks.services import service
 from kubelet.tests.clusters import NAMESPACE, Clusters, started
 
 NODES = 20
@@ -26,7 +27,7 @@ SETTLE_SECONDS = 65.0
 SECONDS_PER_POD = 1.0
 """For the time-out."""
 AT_ONCE = 16
-"""Pods that the simulated nodes are busy with."""
+"""Pods that the simulated nodes are busy with; Services whose creation is under way."""
 _EVENTS = ("Scheduled", "Pulled", "Created", "Started")
 
 
@@ -68,6 +69,30 @@ async def _memory(
         await host.close()
         await virtual.close()
     return found
+
+
+def memory_with_services(count: int) -> float:
+    """Resident memory of the kubelet, in MiB, with so many Services inside and no pod."""
+    with tempfile.TemporaryDirectory(prefix="k3k-pulumi-bench-") as folder, started(Path(folder)) as clusters:
+        return asyncio.run(_memory_with_services(clusters, count))
+
+
+async def _memory_with_services(clusters: Clusters, count: int) -> float:
+    assert clusters.kubelet is not None
+    kubelet, virtual = Process(clusters.kubelet.pid), clusters.virtual.client()
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def create(name: str) -> None:
+        async with room:
+            await virtual.create(SERVICES, "load", service(name))
+
+    try:
+        await make_namespace(virtual, "load")
+        await asyncio.gather(*(create(f"service-{number}") for number in range(count)))
+        await asyncio.sleep(SETTLE_SECONDS)
+        return kubelet.resident
+    finally:
+        await virtual.close()
 
 
 class Nodes:

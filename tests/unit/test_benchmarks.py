@@ -20,8 +20,12 @@ def test_the_99th_percentile_of_few_values_is_the_largest() -> None:
 
 
 def test_memory_says_what_is_allowed_at_each_number_of_pods() -> None:
-    rows = memory.table({0: 30.4}, {0: 31.0, 2000: 70.0}).rows
-    assert rows == [("0", "30 MiB", "31 MiB", "<= 60 MiB"), ("2000", "", "70 MiB", "<= 80 MiB")]
+    rows = memory.table({0: 30.4}, {0: 31.0, 2000: 70.0}, 50.0).rows
+    assert rows == [
+        ("0", "30 MiB", "31 MiB", "<= 60 MiB"),
+        ("2,000", "", "70 MiB", "<= 80 MiB"),
+        ("0, and 1,000 Services", "", "50 MiB", ""),
+    ]
 
 
 def test_the_page_keeps_what_stands_above_the_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
