@@ -168,9 +168,6 @@ def test_what_the_tenant_changes_or_deletes_is_put_right(clusters: Clusters, kin
                 return inside is not None and "parameters" not in inside["spec"]
 
             await eventually(right)
-        # Fields that cannot be changed are those of another object.
-        await world.host.delete(resource, None, name)
-        await hidden(world, kind, name)
 
     in_world(clusters, test)
 
@@ -255,5 +252,28 @@ def test_classes_of_a_kind_that_was_turned_off_meanwhile_go_at_the_start(cluster
         finally:
             clusters.start_kubelet()
         await hidden(world, "storageClasses", name)
+
+    in_world(clusters, test)
+
+
+@pytest.mark.parametrize(
+    ("kind", "copies", "key"),
+    [
+        ("storageClasses", "persistentVolumeClaims", "storageClasses"),
+        ("ingressClasses", "ingresses", "classes"),
+    ],
+)
+def test_classes_that_the_tenant_may_not_use_are_not_shown(
+    clusters: Clusters, kind: str, copies: str, key: str
+) -> None:
+    async def test(world: World) -> None:
+        mine, other = (f"{world.namespace}-{end}" for end in ("mine", "other"))
+        shows = {kind: {"names": [mine, other]}}
+        clusters.set_policy(sync={"fromHost": shows})
+        for name in (mine, other):
+            await shown(world, kind, name)
+        clusters.set_policy(sync={"fromHost": shows, "toHost": {copies: {key: [mine]}}})
+        await hidden(world, kind, other)
+        await shown(world, kind, mine)
 
     in_world(clusters, test)

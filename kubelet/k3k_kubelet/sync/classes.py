@@ -47,12 +47,26 @@ class ClassKind:
     resource: Resource
     setting: Callable[[Policy], FromHost]
     inside: Callable[[Object | None], Object]
-    allows: Callable[[Policy, str], bool] = lambda policy, name: True  # noqa: ARG005
+    allows: Callable[[Policy, str], bool]
+
+
+def _has(names: Sequence[str], name: str) -> bool:
+    return "*" in names or name in names
 
 
 KINDS = (
-    ClassKind(STORAGE_CLASSES, lambda policy: policy.sync.from_host.storage_classes, classes.storage_class),
-    ClassKind(INGRESS_CLASSES, lambda policy: policy.sync.from_host.ingress_classes, classes.ingress_class),
+    ClassKind(
+        STORAGE_CLASSES,
+        lambda policy: policy.sync.from_host.storage_classes,
+        classes.storage_class,
+        lambda policy, name: _has(policy.sync.to_host.persistent_volume_claims.storage_classes, name),
+    ),
+    ClassKind(
+        INGRESS_CLASSES,
+        lambda policy: policy.sync.from_host.ingress_classes,
+        classes.ingress_class,
+        lambda policy, name: _has(policy.sync.to_host.ingresses.classes, name),
+    ),
     ClassKind(
         PRIORITY_CLASSES,
         lambda policy: policy.sync.from_host.priority_classes,
