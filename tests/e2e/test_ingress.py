@@ -119,7 +119,7 @@ def test_a_web_application_behind_ingress_with_tls(
         tls=[{"hosts": [host], "secretName": "cert"}],
     )
     inside.apply(*application("web"), *application("api"), certificate("cert", pair), front)
-    assert inside.get("ingressclass", controller.CLASS)["spec"]  # of the policy's list
+    eventually(lambda: inside.get("ingressclass", controller.CLASS))  # of the policy's list
     namespace.apply(pod("outsider", container(["/agnhost", "pause"], image=AGNHOST)))
     expected = {
         "/": "web",
