@@ -55,16 +55,16 @@ def to_host(
     Raises:
         Refused: the host must not have such a claim, or it had and lost it; it names the field.
     """
+    fixed = host is not None and is_bound(host)
+    notes = Claim(cluster, policy.sync.to_host.persistent_volume_claims, claim, fixed)
+    spec = {key: value for key, value in claim["spec"].items() if not fixed or key in _CHANGED}
+    made = CLAIM_SPEC.copy(spec, notes, "spec")
     if host is None and is_bound(claim):
         raise Refused(
             "status.phase",
             "the host's claim that this one was bound to is gone, and the volume with it",
             "delete this one and make it anew",
         )
-    fixed = host is not None and is_bound(host)
-    notes = Claim(cluster, policy.sync.to_host.persistent_volume_claims, claim, fixed)
-    spec = {key: value for key, value in claim["spec"].items() if not fixed or key in _CHANGED}
-    made = CLAIM_SPEC.copy(spec, notes, "spec")
     own = metadata.of_object(claim, cluster)
     if host is not None:
         made = {key: made[key] for key in _CHANGED if key in made} | _as_made(claim, host)

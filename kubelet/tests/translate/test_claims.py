@@ -258,6 +258,12 @@ def test_a_claim_that_lost_its_copy_gets_no_empty_one(phase: str) -> None:
         manifest(found)
 
 
+def test_a_claim_that_took_a_volume_made_inside_never_had_a_copy() -> None:
+    found = {**asked({"volumeName": "made-inside"}), "status": {"phase": "Bound"}}
+    with pytest.raises(Refused, match="the volume 'made-inside' of the virtual cluster does not exist"):
+        manifest(found)
+
+
 def test_with_its_copy_a_claim_gets_its_volumes_name_and_the_hosts_class() -> None:
     found = asked()
     host = bound(manifest(found), storageClassName="the-default")
