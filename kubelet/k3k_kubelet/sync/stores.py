@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterable
 from functools import partial
 
@@ -175,16 +176,16 @@ def _uses(pod: Object) -> Iterable[str]:
     """The references of a pod that has a copy on the host, or is to get one.
 
     A pod that waits (gates, another scheduler) uses nothing: a tenant could fill the host with copies by it,
-    past every quota on pods.
+    past every quota on pods. Many pods use the same: they share its text.
     """
     if is_terminal(pod) or not wants_copy(pod):
         return
     namespace = pod["metadata"]["namespace"]
     found = translate_pod.references(pod)
     for name in found.config_maps:
-        yield str(Reference(CONFIG_MAPS.plural, namespace, name))
+        yield sys.intern(str(Reference(CONFIG_MAPS.plural, namespace, name)))
     for name in found.secrets:
-        yield str(Reference(SECRETS.plural, namespace, name))
+        yield sys.intern(str(Reference(SECRETS.plural, namespace, name)))
 
 
 def _claims(pod: Object) -> Iterable[str]:
