@@ -6,11 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from k3k_kubelet.api import SERVICES, ApiError, ForbiddenError, InvalidError, NotFoundError, Resource
-from k3k_kubelet.extension.webhook import CONFIGURATIONS
-from k3k_kubelet.extension.webhook import NAME as WEBHOOK
+from k3k_kubelet.api import SERVICES, ApiError, ForbiddenError, InvalidError, Resource
 
 from kubelet.tests.clusters import NAMESPACE, Clusters
+from kubelet.tests.services import asked, gone, service, settled, spec, twin
 from kubelet.tests.waiting import eventually
 from kubelet.tests.world import NAMESPACES, World, in_world
 
@@ -18,41 +17,6 @@ pytestmark = pytest.mark.xdist_group("kubelet-clusters")
 
 QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota")
 AT_ONCE = 200
-
-
-async def asked(world: World) -> None:
-    """Returns when the API server inside asks the kubelet."""
-
-    async def there() -> bool:
-        try:
-            return bool(await world.virtual.get(CONFIGURATIONS, None, WEBHOOK))
-        except NotFoundError:
-            return False
-
-    await eventually(there)
-    probe = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "probe"}}
-
-    async def takes_over() -> bool:
-        made = await world.virtual.create(SERVICES, world.namespace, {**probe, "spec": spec()})
-        await world.virtual.delete(SERVICES, world.namespace, "probe")
-        twin = await world.host_get(SERVICES, "probe")
-        return twin is not None and twin["spec"]["clusterIP"] == made["spec"]["clusterIP"]
-
-    await eventually(takes_over)
-
-
-def spec(**more: Any) -> dict[str, Any]:
-    return {"selector": {"app": "web"}, "ports": [{"name": "http", "port": 80}], **more}
-
-
-async def service(world: World, name: str, **more: Any) -> dict[str, Any]:
-    return await world.create(SERVICES, name, spec=spec(**more))
-
-
-async def twin(world: World, name: str) -> dict[str, Any]:
-    found = await world.host_get(SERVICES, name)
-    assert found is not None, f"no twin of {name}"
-    return found
 
 
 def test_addresses_and_ports_are_the_hosts(clusters: Clusters) -> None:
@@ -94,7 +58,7 @@ def test_a_wish_is_granted_or_refused_in_the_hosts_own_words(clusters: Clusters)
         await asked(world)
         free = (await service(world, "first", type="NodePort"))["spec"]
         await world.virtual.delete(SERVICES, world.namespace, "first")
-        await eventually(lambda: _gone(world, "first"))
+        await eventually(lambda: gone(world, "first"))
         port = {"port": 80, "nodePort": free["ports"][0]["nodePort"]}
         made = (await service(world, "second", type="NodePort", clusterIP=free["clusterIP"], ports=[port]))[
             "spec"
@@ -117,10 +81,6 @@ def test_a_wish_is_granted_or_refused_in_the_hosts_own_words(clusters: Clusters)
     in_world(clusters, test)
 
 
-async def _gone(world: World, name: str) -> bool:
-    return await world.host_get(SERVICES, name) is None
-
-
 def test_a_generated_name_is_the_same_on_both_sides(clusters: Clusters) -> None:
     async def test(world: World) -> None:
         await asked(world)
@@ -141,7 +101,7 @@ def test_a_service_that_is_created_again_keeps_its_twin_as_it_is(clusters: Clust
     async def test(world: World) -> None:
         await asked(world)
         await service(world, "web", type="NodePort")
-        before = await eventually(lambda: _settled(world, "web"))
+        before = await eventually(lambda: settled(world, "web"))
         for more in ({}, {"type": "NodePort"}, {"clusterIP": "10.43.9.9"}):
             with pytest.raises(ApiError, match="already exists"):
                 await service(world, "web", **more)
@@ -161,15 +121,6 @@ def test_a_service_that_cannot_be_is_refused_by_the_api_server_itself(clusters: 
     in_world(clusters, test)
 
 
-async def _settled(world: World, name: str) -> dict[str, Any] | None:
-    """The twin, once it says for which Service it is."""
-    found, made = await world.host_get(SERVICES, name), await world.get(SERVICES, name)
-    assert found is not None
-    assert made is not None
-    is_its = found["metadata"]["annotations"]["k3k-pulumi.io/uid"] == made["metadata"]["uid"]
-    return found if is_its else None
-
-
 def test_deleted_and_made_again_at_once_it_has_a_twin_of_its_own(clusters: Clusters) -> None:
     async def test(world: World) -> None:
         await asked(world)
@@ -177,7 +128,7 @@ def test_deleted_and_made_again_at_once_it_has_a_twin_of_its_own(clusters: Clust
         for kind in ("NodePort", "ClusterIP", "NodePort"):
             await world.virtual.delete(SERVICES, world.namespace, "web")
             made = await service(world, "web", type=kind)
-            host = await eventually(lambda: _settled(world, "web"))
+            host = await eventually(lambda: settled(world, "web"))
             assert host["spec"]["clusterIP"] == made["spec"]["clusterIP"]
             assert host["spec"]["type"] == kind
 
@@ -194,14 +145,14 @@ def test_a_twin_whose_service_never_came_goes(clusters: Clusters) -> None:
         with pytest.raises(ApiError, match="exceeded quota"):
             await service(world, "web")
         assert await world.host_get(SERVICES, "web") is not None
-        await eventually(lambda: _gone(world, "web"), seconds=20)
+        await eventually(lambda: gone(world, "web"), seconds=20)
         with pytest.raises(ApiError, match="exceeded quota"):
             await service(world, "late")
         first = await twin(world, "late")
         await world.virtual.delete(QUOTAS, world.namespace, "none")
         made = await eventually(lambda: _made(world, "late"))
         assert made["spec"]["clusterIP"] == first["spec"]["clusterIP"]
-        host = await eventually(lambda: _settled(world, "late"))
+        host = await eventually(lambda: settled(world, "late"))
         assert host["metadata"]["uid"] == first["metadata"]["uid"]
 
     in_world(clusters, test)
@@ -225,11 +176,11 @@ def test_an_update_that_needs_a_port_gets_the_hosts(clusters: Clusters) -> None:
         await service(world, "web")
         change = {"spec": {"type": "NodePort"}}
         made = (await world.virtual.patch(SERVICES, world.namespace, "web", change))["spec"]
-        host = await eventually(lambda: _settled(world, "web"))
+        host = await eventually(lambda: settled(world, "web"))
         assert made["ports"][0]["nodePort"] == host["spec"]["ports"][0]["nodePort"]
         more = {"spec": {"ports": [*made["ports"], {"name": "more", "port": 81}]}}
         made = (await world.virtual.patch(SERVICES, world.namespace, "web", more))["spec"]
-        host = await eventually(lambda: _settled(world, "web"))
+        host = await eventually(lambda: settled(world, "web"))
         assert [port["nodePort"] for port in made["ports"]] == [p["nodePort"] for p in host["spec"]["ports"]]
         other = (await service(world, "other", type="NodePort"))["spec"]["ports"][0]["nodePort"]
         taken = {"spec": {"ports": [{"name": "http", "port": 80, "nodePort": other}]}}
@@ -249,11 +200,11 @@ def test_external_and_back_it_has_an_address_of_the_host(clusters: Clusters) -> 
         outward = {"type": "ExternalName", "externalName": "example.com"}
         nowhere = {"clusterIP": None, "clusterIPs": None}
         await world.virtual.patch(SERVICES, world.namespace, "web", {"spec": outward | nowhere})
-        await eventually(lambda: _gone(world, "web"))
+        await eventually(lambda: gone(world, "web"))
         back = {"spec": {"type": "ClusterIP", "externalName": None}}
         made = await world.virtual.patch(SERVICES, world.namespace, "web", back)
         assert made["metadata"]["uid"] == first["metadata"]["uid"]
-        host = await eventually(lambda: _settled(world, "web"))
+        host = await eventually(lambda: settled(world, "web"))
         assert made["spec"]["clusterIP"] == host["spec"]["clusterIP"]
 
     in_world(clusters, test)
@@ -264,10 +215,10 @@ def test_many_at_once_have_the_addresses_of_their_twins_and_none_is_made_twice(c
         await asked(world)
         made = await asyncio.gather(*(service(world, f"web-{n}") for n in range(AT_ONCE)))
 
-        async def settled(name: str) -> dict[str, Any]:
-            return await eventually(lambda: _settled(world, name))
+        async def its_twin(name: str) -> dict[str, Any]:
+            return await eventually(lambda: settled(world, name))
 
-        hosts = await asyncio.gather(*(settled(each["metadata"]["name"]) for each in made))
+        hosts = await asyncio.gather(*(its_twin(each["metadata"]["name"]) for each in made))
         for each, host in zip(made, hosts, strict=True):
             assert each["spec"]["clusterIPs"] == host["spec"]["clusterIPs"]
         now = await world.virtual.list_all(SERVICES, world.namespace)

@@ -142,7 +142,10 @@ def _before(text: str) -> dict[str, Any]:
         found = orjson.loads(text)
     except orjson.JSONDecodeError:
         return {}
-    return {key: found[key] for key in _KEPT if key in found} if isinstance(found, dict) else {}
+    before = {key: found[key] for key in _KEPT if key in found} if isinstance(found, dict) else {}
+    if before.get("type") == "ExternalName":  # what a tenant has made of one of the cluster's own
+        del before["type"]
+    return before
 
 
 def _without_node_port(port: Object) -> Object:

@@ -1,0 +1,60 @@
+"""Services inside and their twins on the host, as tests make and see them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from k3k_kubelet.api import SERVICES, NotFoundError
+from k3k_kubelet.extension.webhook import CONFIGURATIONS
+from k3k_kubelet.extension.webhook import NAME as WEBHOOK
+
+from kubelet.tests.waiting import eventually
+from kubelet.tests.world import World
+
+
+async def asked(world: World) -> None:
+    """Returns when the API server inside asks the kubelet."""
+
+    async def there() -> bool:
+        try:
+            return bool(await world.virtual.get(CONFIGURATIONS, None, WEBHOOK))
+        except NotFoundError:
+            return False
+
+    await eventually(there)
+    probe = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "probe"}}
+
+    async def takes_over() -> bool:
+        made = await world.virtual.create(SERVICES, world.namespace, {**probe, "spec": spec()})
+        await world.virtual.delete(SERVICES, world.namespace, "probe")
+        twin = await world.host_get(SERVICES, "probe")
+        return twin is not None and twin["spec"]["clusterIP"] == made["spec"]["clusterIP"]
+
+    await eventually(takes_over)
+
+
+def spec(**more: Any) -> dict[str, Any]:
+    return {"selector": {"app": "web"}, "ports": [{"name": "http", "port": 80}], **more}
+
+
+async def service(world: World, name: str, **more: Any) -> dict[str, Any]:
+    return await world.create(SERVICES, name, spec=spec(**more))
+
+
+async def twin(world: World, name: str) -> dict[str, Any]:
+    found = await world.host_get(SERVICES, name)
+    assert found is not None, f"no twin of {name}"
+    return found
+
+
+async def gone(world: World, name: str) -> bool:
+    return await world.host_get(SERVICES, name) is None
+
+
+async def settled(world: World, name: str) -> dict[str, Any] | None:
+    """The twin, once it says for which Service it is."""
+    found, made = await world.host_get(SERVICES, name), await world.get(SERVICES, name)
+    assert found is not None
+    assert made is not None
+    is_its = found["metadata"]["annotations"]["k3k-pulumi.io/uid"] == made["metadata"]["uid"]
+    return found if is_its else None
