@@ -79,22 +79,23 @@ class Addresses:
             return
         service = entry.object()
         address = special_address(self._shared.cluster, *key)
+        given = {"clusterIP": address, "clusterIPs": [address]} if address else {}
         try:
             if CHANGING in (service["metadata"].get("annotations") or {}):
-                await _end(self._shared.virtual, service, address)
+                await _end(self._shared.virtual, service, given)
             elif address and allocation.addresses(service) != [address]:
-                await give_another(self._shared.virtual, service, address)
+                await give_another(self._shared.virtual, service, given)
         except (ConflictError, NotFoundError):
             return  # it is another one by now: the watch tells
 
 
-async def give_another(virtual: ApiClient, service: Object, address: str | None = None) -> None:
+async def give_another(virtual: ApiClient, service: Object, given: Object) -> None:
     """Gives a Service another address, and other node ports; it is the same Service afterwards.
 
     Args:
         virtual: The virtual API server.
         service: The Service.
-        address: The address; by default what the host gives.
+        given: Addresses and ports, fields of its spec.
 
     Raises:
         ApiError: It has changed, or the API server does not want it; `Addresses` tries again.
@@ -116,10 +117,10 @@ async def give_another(virtual: ApiClient, service: Object, address: str | None 
         },
     }
     changed = await virtual.patch(SERVICES, metadata["namespace"], metadata["name"], change)
-    await _end(virtual, changed, address)
+    await _end(virtual, changed, given)
 
 
-async def _end(virtual: ApiClient, service: Object, address: str | None) -> None:
+async def _end(virtual: ApiClient, service: Object, given: Object) -> None:
     """The way back. Where the tenant has taken another one meanwhile, the annotation alone goes."""
     metadata, spec = service["metadata"], service["spec"]
     change: Object = {
@@ -131,7 +132,6 @@ async def _end(virtual: ApiClient, service: Object, address: str | None) -> None
     }
     if spec.get("type") == "ExternalName" and spec.get("externalName") == PLACEHOLDER:
         before = _before(metadata["annotations"][CHANGING])
-        given = {"clusterIP": address, "clusterIPs": [address]} if address else {}
         change["spec"] = {"type": "ClusterIP", **before, **given, "externalName": None}
     await virtual.patch(SERVICES, metadata["namespace"], metadata["name"], change)
 

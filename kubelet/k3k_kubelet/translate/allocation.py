@@ -11,6 +11,8 @@ from typing import Any
 from k3k_kubelet.translate.objects import Object
 
 HEADLESS = "None"
+ALLOCATED = ("clusterIP", "clusterIPs", "healthCheckNodePort", "ports")
+"""Fields of a spec with what an API server gives."""
 _CLUSTER_IP, _NODE_PORT, _LOAD_BALANCER = "ClusterIP", "NodePort", "LoadBalancer"
 
 
@@ -110,6 +112,16 @@ def _node_ports(service: Mapping[str, Any]) -> dict[tuple[int, str], int]:
 
 def _port_key(port: Mapping[str, Any]) -> tuple[int, str]:
     return port["port"], port.get("protocol") or "TCP"
+
+
+def unallocated(service: Mapping[str, Any]) -> Object:
+    """A Service as it would be before it had addresses and ports."""
+    spec = {key: value for key, value in service["spec"].items() if key not in ALLOCATED}
+    ports = [
+        {key: value for key, value in port.items() if key != "nodePort"}
+        for port in service["spec"].get("ports") or ()
+    ]
+    return {**service, "spec": {**spec, "ports": ports}}
 
 
 def first_family(host: Mapping[str, Any]) -> Object:

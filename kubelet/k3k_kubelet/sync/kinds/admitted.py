@@ -8,10 +8,11 @@ import time
 from k3k_kubelet.api import SERVICES, ApiError, ConflictError, InvalidError, NotFoundError
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.sync.addresses import give_another
+from k3k_kubelet.sync.apply import apply
 from k3k_kubelet.sync.kind import Kind
 from k3k_kubelet.sync.shared import Shared
 from k3k_kubelet.sync.twins import ADMITTED
-from k3k_kubelet.translate import allocation, identity
+from k3k_kubelet.translate import allocation, identity, service
 
 log = logging.getLogger(__name__)
 
@@ -99,8 +100,16 @@ class Admitted(Kind):
         self._changed_at = {each: at for each, at in self._changed_at.items() if now - at < AGAIN_SECONDS}
         if uid in self._changed_at:
             return False
+        wanted = self.to_host(allocation.unallocated(obj), None)
+        if wanted is None:
+            return False
+        # The host's first: admission may not be asked yet, at the start or while a tenant has ended that.
+        made = await apply(self.shared.host, SERVICES, wanted.manifest, None)
+        twin = made if self.shared.config.dual_stack else allocation.first_family(made)
+        spec = service.allocated(obj, twin)
+        given = {key: spec[key] for key in allocation.ALLOCATED if key in spec}
+        await give_another(self.shared.virtual, obj, given)
         self._changed_at[uid] = now
-        await give_another(self.shared.virtual, obj)
         message = "the host has the address or a port of this Service for another one: it got others"
         self.shared.events.emit(obj, "Warning", CHANGED, message, resource=SERVICES)
         return True
