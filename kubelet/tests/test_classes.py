@@ -98,9 +98,9 @@ def test_what_the_host_has_is_shown_while_the_policy_says_so(clusters: Clusters,
     in_world(clusters, test)
 
 
-@KINDS
-def test_names_and_labels_choose(clusters: Clusters, kind: str) -> None:
+def test_names_and_labels_choose(clusters: Clusters) -> None:
     async def test(world: World) -> None:
+        kind = "storageClasses"
         named, labelled, both = (f"{world.namespace}-{end}" for end in ("named", "labelled", "both"))
         labels = {"metadata": {"labels": {"tenants": "yes"}}}
         await make(world.host, kind, named)
@@ -145,10 +145,9 @@ async def _is(world: World, kind: str, name: str) -> bool:
     return inside is not None and BODIES[kind].items() <= inside.items()
 
 
-@KINDS
-def test_what_the_tenant_changes_or_deletes_is_put_right(clusters: Clusters, kind: str) -> None:
+def test_what_the_tenant_changes_or_deletes_is_put_right(clusters: Clusters) -> None:
     async def test(world: World) -> None:
-        name, resource = f"{world.namespace}-a", RESOURCES[kind]
+        kind, name, resource = "ingressClasses", f"{world.namespace}-a", INGRESS_CLASSES
         await make(world.host, kind, name)
         policy(clusters, kind, name, enabled=True)
         first = await shown(world, kind, name)
@@ -159,15 +158,14 @@ def test_what_the_tenant_changes_or_deletes_is_put_right(clusters: Clusters, kin
             return inside is not None and inside["metadata"]["uid"] != first["metadata"]["uid"]
 
         await eventually(anew)
-        if kind == "ingressClasses":
-            parameters = {"kind": "ConfigMap", "name": "x"}
-            await world.virtual.patch(resource, None, name, {"spec": {"parameters": parameters}})
+        parameters = {"kind": "ConfigMap", "name": "x"}
+        await world.virtual.patch(resource, None, name, {"spec": {"parameters": parameters}})
 
-            async def right() -> bool:
-                inside = await found(world.virtual, resource, name)
-                return inside is not None and "parameters" not in inside["spec"]
+        async def right() -> bool:
+            inside = await found(world.virtual, resource, name)
+            return inside is not None and "parameters" not in inside["spec"]
 
-            await eventually(right)
+        await eventually(right)
 
     in_world(clusters, test)
 
@@ -190,9 +188,9 @@ def test_a_class_that_is_another_one_now_is_made_anew(clusters: Clusters) -> Non
     in_world(clusters, test)
 
 
-@KINDS
-def test_a_class_of_the_tenants_own_is_left_to_him(clusters: Clusters, kind: str) -> None:
+def test_a_class_of_the_tenants_own_is_left_to_him(clusters: Clusters) -> None:
     async def test(world: World) -> None:
+        kind = "priorityClasses"
         name, other = (f"{world.namespace}-{end}" for end in ("mine", "other"))
         mine = await make(world.virtual, kind, name, metadata={"labels": {"mine": "yes"}})
         for each in (name, other):

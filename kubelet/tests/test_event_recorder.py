@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from k3k_kubelet.api import EVENTS, ApiClient
+from k3k_kubelet.api import EVENTS, NODES, ApiClient
 from k3k_kubelet.events import EventRecorder
 from k3k_kubelet.leader import NotLeadingError
 
@@ -46,5 +46,27 @@ def test_an_event_of_a_time_without_the_lease_is_written_afterwards(clusters: Cl
         finally:
             running.cancel()
             await client.close()
+
+    in_world(clusters, test)
+
+
+def test_an_event_about_an_object_without_a_namespace_is_in_the_default_one(clusters: Clusters) -> None:
+    async def test(world: World) -> None:
+        recorder = EventRecorder(world.virtual)
+        node = {"metadata": {"name": f"node-of-{world.namespace}", "uid": world.namespace}}
+        recorder.emit(node, "Normal", "Told", "about a Node", resource=NODES)
+        running = asyncio.create_task(recorder.run())
+
+        async def written() -> list[dict[str, Any]]:
+            query = {"fieldSelector": f"involvedObject.uid={world.namespace}"}
+            return await world.virtual.list_all(EVENTS, "default", query=query)
+
+        try:
+            (event,) = await eventually(written)
+        finally:
+            running.cancel()
+        about = event["involvedObject"]
+        assert (about["kind"], about["name"]) == ("Node", node["metadata"]["name"])
+        assert "namespace" not in about
 
     in_world(clusters, test)

@@ -300,6 +300,9 @@ class Copies(Following):
             wanted = self.kind.to_host(virtual.object(), copy.object())
         except Refused:
             return
+        except Exception:  # its own round fails as well, and nobody else's
+            log.exception("not translated", extra={"kind": self._name, "object": "/".join(virtual.key)})
+            return
         if wanted is not None:
             self._use(virtual.key, wanted)
 

@@ -24,12 +24,9 @@ class DisruptionBudgets(Kind):
 
     def reduce(self, obj: Object) -> None:
         """Of the status only what the copy is made of: it changes with every pod."""
-        status = obj.get("status") or {}
-        obj["status"] = {
-            key: status[key]
-            for key in ("observedGeneration", "desiredHealthy", "conditions")
-            if key in status
-        }
+        status, kept = obj.get("status"), ("observedGeneration", "desiredHealthy", "conditions")
+        if isinstance(status, dict):  # a tenant's own API server in its place may say anything
+            obj["status"] = {key: status[key] for key in kept if key in status}
 
     def reduce_host(self, host: Object) -> None:
         """The host's own figures are of no use inside."""
