@@ -5,6 +5,7 @@ The types are CRDs without a schema of their own here; the real ones are in the 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,6 +20,7 @@ from k3k_kubelet.api import (
     NotFoundError,
     Resource,
 )
+from k3k_kubelet.sync.copies import CONCURRENCY
 from k3k_kubelet.translate import names
 
 from kubelet.tests.clusters import CLUSTER, NAMESPACE, Clusters
@@ -245,5 +247,43 @@ def test_a_route_of_another_schema_keeps_no_other_from_its_copy(clusters: Cluste
             await world.create(HTTP_ROUTES, "front", spec=spec())
             await world.until_host(HTTP_ROUTES, "front", lambda _: True)
             assert clusters.kubelet.poll() is None
+
+    in_world(clusters, test)
+
+
+def test_turned_off_no_gateway_knows_any_route_any_more(clusters: Clusters) -> None:
+    """Also of more routes than are worked on at a time."""
+
+    async def test(world: World) -> None:
+        routes = [f"front-{n}" for n in range(2 * CONCURRENCY)]
+
+        async def accepted(name: str) -> None:
+            await world.create(HTTP_ROUTES, name, spec=spec())
+            copy = await world.until_host(HTTP_ROUTES, name, lambda _: True)
+            said = {
+                "parentRef": copy["spec"]["parentRefs"][0],
+                "controllerName": "example.com/gateway",
+                "conditions": [{"type": "Accepted", "status": "True", "reason": "Accepted"}],
+            }
+            status = {"status": {"parents": [said]}}
+            host_name = world.host_name(name)
+            await world.host.patch(HTTP_ROUTES, NAMESPACE, host_name, status, subresource="status")
+
+        async def known() -> int:
+            found = await world.virtual.list_all(HTTP_ROUTES, world.namespace)
+            return sum(bool((each.get("status") or {}).get("parents")) for each in found)
+
+        async def all_known() -> bool:
+            return await known() == len(routes)
+
+        async def none_left() -> bool:
+            return not await world.host.list_all(HTTP_ROUTES, NAMESPACE)
+
+        async with gateway_api(world):
+            await asyncio.gather(*map(accepted, routes))
+            await eventually(all_known)
+            clusters.set_policy()
+            await eventually(none_left)
+            assert await known() == 0
 
     in_world(clusters, test)

@@ -148,9 +148,13 @@ class HttpRoutes(Kind):
             return
 
     async def _is_there(self) -> bool | None:
-        """Whether the kind is turned on and both sides have the type; None if nobody says."""
+        """Whether the kind is turned on and both sides have the type; None if nobody says.
+
+        Nobody is asked where it is turned off: that ends when the copies have gone in their own way, which
+        takes back what the routes inside say of Gateways.
+        """
         if not self.setting(self.shared.policy.current).enabled:
-            return False
+            return None if self.copies.informers else False
         inside = await _has(self.shared.virtual, HTTP_ROUTES, None)
         return inside and await _has(self.shared.host, HTTP_ROUTES, self.shared.cluster.namespace)
 
