@@ -49,17 +49,20 @@ def test_a_service_older_than_the_webhook_gets_the_hosts_address_and_stays_the_s
             await world.virtual.delete(CONFIGURATIONS, None, WEBHOOK)
             plain = await eventually(lambda: _created(world, "plain", {}))
             exposed = await service(world, "exposed", type="NodePort")
+            ranges = {"type": "LoadBalancer", "loadBalancerSourceRanges": ["192.0.2.0/24"]}
+            balanced = await service(world, "balanced", **ranges)
             headless = await service(world, "headless", clusterIP="None")
         finally:
             own.start_kubelet()
-        for before in (plain, exposed):
+        for before in (plain, exposed, balanced):
             name = before["metadata"]["name"]
             await eventually(lambda name=name: _agrees(world, name))  # type: ignore[misc]
             after = await world.get(SERVICES, name)
             assert after is not None
             assert after["metadata"]["uid"] == before["metadata"]["uid"]
             assert after["spec"]["type"] == before["spec"]["type"]
-            assert after["spec"]["selector"] == before["spec"]["selector"]
+            for key in ("selector", "loadBalancerSourceRanges"):
+                assert after["spec"].get(key) == before["spec"].get(key)
             assert "annotations" not in after["metadata"]
             host = await eventually(lambda name=name: settled(world, name))  # type: ignore[misc]
             ports = [[p.get("nodePort") for p in each["spec"]["ports"]] for each in (after, host)]
@@ -184,6 +187,10 @@ def send(clusters: Clusters, body: bytes, address: str = ADDRESS) -> tuple[int, 
         return error.code, json.load(error)
 
 
+def _at(obj: dict[str, Any], version: str) -> dict[str, Any]:
+    return {**obj, "metadata": {**obj["metadata"], "resourceVersion": version}}
+
+
 def test_whoever_pretends_to_be_the_api_server_makes_no_more_than_a_twin_that_goes(own: Clusters) -> None:
     async def test(world: World) -> None:
         await asked(world)
@@ -206,6 +213,12 @@ def test_whoever_pretends_to_be_the_api_server_makes_no_more_than_a_twin_that_go
             ).encode(),
             json.dumps(review(world, "x", operation="UPDATE")).encode(),
             json.dumps(review(world, "x", oldObject=service_of)).encode(),
+            *(
+                json.dumps(
+                    review(world, "x", operation="UPDATE", oldObject=_at(service_of, version))
+                ).encode()
+                for version in ("", "x", "1/2")
+            ),
         ]
         for body in bad:
             assert send(own, body)[0] == 400, body[:200]

@@ -33,6 +33,7 @@ _KEPT = (
     "internalTrafficPolicy",
     "allocateLoadBalancerNodePorts",
     "loadBalancerClass",
+    "loadBalancerSourceRanges",
     "ipFamilyPolicy",
 )
 """What a Service loses on its way, as an ExternalName has none of it."""
