@@ -258,7 +258,7 @@ def test_a_forged_update_changes_no_twin_for_long_and_none_of_others(own: Cluste
     in_world(own, test)
 
 
-def test_every_replica_answers(own: Clusters) -> None:
+def test_every_replica_answers_by_one_request_to_the_host(own: Clusters) -> None:
     own.stop_kubelet()
     pair = Replica(own, "kubelet-0"), Replica(own, "kubelet-1", "127.0.0.2")
     try:
@@ -277,6 +277,13 @@ def test_every_replica_answers(own: Clusters) -> None:
                 assert (await asyncio.to_thread(send, own, body, pair[0].address))[1] == response
 
         in_world(own, test)
+        # Who follows writes nothing else: one request for each admission that it has answered.
+        (follower,) = [replica for replica in pair if not replica.leads()]
+        writes = [each for each in follower.host.writes() if "/leases" not in each.path]
+        reads = [each for each in follower.host.seen if each.method == "GET" and "/services/by-" in each.path]
+        assert {each.method for each in writes} == {"PATCH"}
+        assert all("/services/by-" in each.path for each in writes)
+        assert (len(writes), reads) == (3 if follower is pair[0] else 1, [])
     finally:
         for replica in pair:
             replica.close()
