@@ -7,9 +7,9 @@ from typing import Any
 
 from tests.e2e.support.clusters import View, both, running
 from tests.e2e.support.kubectl import Kubectl
-from tests.e2e.support.objects import Object, pod
+from tests.e2e.support.objects import Object
 from tests.e2e.support.polling import eventually
-from tests.e2e.support.web import PORT, answers, copy_of, server, service
+from tests.e2e.support.web import PORT, answers, client, copy_of, server, service
 from tests.e2e.test_services import change
 
 GATE = "example.com/registered"
@@ -31,7 +31,7 @@ def sides(cluster: View, inside: Kubectl, name: str) -> list[list[dict[str, Any]
 def test_readiness_gates_and_early_addresses_agree_on_both_sides(cluster: View, inside: Kubectl) -> None:
     inside.apply(
         server("web", readinessGates=[{"conditionType": GATE}]),
-        pod("client"),
+        client(),
         service("web"),
         service("early", "web", publishNotReadyAddresses=True),
     )
@@ -54,7 +54,7 @@ def test_a_pod_that_ends_serves_as_long_as_there_is_no_other(cluster: View, insi
     slow = server("web", terminationGracePeriodSeconds=60)
     command = ["sh", "-c", "until [ -e /tmp/end ]; do sleep 0.2; done"]
     slow["spec"]["containers"][0]["lifecycle"] = {"preStop": {"exec": {"command": command}}}
-    inside.apply(slow, pod("client"), service("web"))
+    inside.apply(slow, client(), service("web"))
     running(inside, "app=web", 1)
     running(inside, "app=client", 1)
     address = inside.get("service", "web")["spec"]["clusterIP"]
@@ -86,13 +86,13 @@ def slice_(name: str, of: str, *addresses: str) -> Object:
 def test_a_slice_of_the_tenant_s_leads_to_his_pods_and_to_no_stranger(
     cluster: View, inside: Kubectl, namespace: Kubectl
 ) -> None:
-    inside.apply(server("web"), server("next"), pod("client"), service("db", selector=None))
+    inside.apply(server("web"), server("next"), client(), service("db", selector=None))
     namespace.apply(server("stranger"))
-    web, following, client = (running(inside, f"app={each}", 1)[0] for each in ("web", "next", "client"))
+    web, following, asking = (running(inside, f"app={each}", 1)[0] for each in ("web", "next", "client"))
     (stranger,) = running(namespace, "app=stranger", 1)
     address = inside.get("service", "db")["spec"]["clusterIP"]
     ips = [str(each["status"]["podIP"]) for each in (web, following, stranger)]
-    assert client["status"]["podIP"] not in ips
+    assert asking["status"]["podIP"] not in ips
 
     inside.apply(slice_("mine", "db", ips[0], ips[2]))
     eventually(lambda: answers(inside, "client", address) == ["web"])
@@ -108,7 +108,7 @@ def test_a_slice_of_the_tenant_s_leads_to_his_pods_and_to_no_stranger(
 
 
 def test_a_service_that_gains_and_loses_its_selector(cluster: View, inside: Kubectl) -> None:
-    inside.apply(server("own"), server("web"), pod("client"), service("db", selector=None))
+    inside.apply(server("own"), server("web"), client(), service("db", selector=None))
     own, _, _ = (running(inside, f"app={each}", 1)[0] for each in ("own", "web", "client"))
     address = inside.get("service", "db")["spec"]["clusterIP"]
     inside.apply(slice_("mine", "db", own["status"]["podIP"]))

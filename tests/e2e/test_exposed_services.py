@@ -8,13 +8,13 @@ from typing import Any
 from tests.e2e.conftest import Host
 from tests.e2e.support.clusters import View, both, running
 from tests.e2e.support.kubectl import Kubectl
-from tests.e2e.support.objects import pod
 from tests.e2e.support.polling import always, eventually
 from tests.e2e.support.web import (
     PORT,
     addresses_of_nodes,
     answer_outside,
     answers,
+    client,
     copy_of,
     on_node,
     server,
@@ -43,7 +43,7 @@ def test_a_node_port_is_open_on_all_nodes_and_closed_with_it(
     host: Host, inside: Kubectl, namespace: Kubectl
 ) -> None:
     inside.apply(server("web"), service("web"))
-    namespace.apply(pod("stranger"))
+    namespace.apply(client("stranger"))
     (web,) = running(inside, "app=web", 1)
     running(namespace, "app=stranger", 1)
     own = f"{web['status']['podIP']}:{PORT}"
@@ -70,8 +70,8 @@ def test_local_traffic_policy_keeps_the_client_s_address_and_to_the_node(host: H
     nodes = addresses_of_nodes(host.kubectl)
     here = nodes.pop(web["spec"]["nodeName"])
     (there,) = list(nodes.values())[:1]
-    client = eventually(lambda: answer_outside(f"{here}:{number}", "clientip").rpartition(":")[0])
-    assert client not in {here, there}
+    sender = eventually(lambda: answer_outside(f"{here}:{number}", "clientip").rpartition(":")[0])
+    assert sender not in {here, there}
     eventually(lambda: '"localEndpoints": 1' in answer_outside(f"{here}:{health}"))
     eventually(lambda: answer_outside(f"{there}:{health}") == "503")
     assert not answer_outside(f"{there}:{number}")
@@ -79,7 +79,7 @@ def test_local_traffic_policy_keeps_the_client_s_address_and_to_the_node(host: H
     # The ranges hold in the NetworkPolicy, as packets come with the client's address.
     change(inside, "web", loadBalancerSourceRanges=["198.51.100.0/24"])
     eventually(lambda: not answer_outside(f"{here}:{number}"))
-    change(inside, "web", loadBalancerSourceRanges=["198.51.100.0/24", f"{client}/32"])
+    change(inside, "web", loadBalancerSourceRanges=["198.51.100.0/24", f"{sender}/32"])
     eventually(lambda: answer_outside(f"{here}:{number}") == "web")
 
 
@@ -88,7 +88,7 @@ def test_a_load_balancer_is_reached_and_cleaned_up_before_its_service_goes(
     cluster: View, inside: Kubectl
 ) -> None:
     address = "192.0.2.80" if cluster.name == "k3s" else "192.0.2.81"
-    inside.apply(server("web"), pod("client"), service("web", type="LoadBalancer"))
+    inside.apply(server("web"), client(), service("web", type="LoadBalancer"))
     running(inside, "app=web", 1)
     running(inside, "app=client", 1)
     balanced(cluster, inside, "web", address)
@@ -119,8 +119,8 @@ def test_nodes_without_a_pod_answer_to_no_cluster_traffic_that_is_to_stay_local(
     here, there = list(addresses_of_nodes(host.kubectl))[:2]
     inside.apply(
         server("web", affinity=on_node(here)),
-        pod("near", affinity=on_node(here)),
-        pod("far", affinity=on_node(there)),
+        client("near", affinity=on_node(here)),
+        client("far", affinity=on_node(there)),
         service("web", internalTrafficPolicy="Local"),
     )
     for app in ("web", "near", "far"):

@@ -9,9 +9,8 @@ import pytest
 
 from tests.e2e.support.clusters import View, both, running
 from tests.e2e.support.kubectl import Kubectl, KubectlError
-from tests.e2e.support.objects import pod
 from tests.e2e.support.polling import eventually
-from tests.e2e.support.web import PORT, answers, copy_of, server, service
+from tests.e2e.support.web import PORT, answers, client, copy_of, server, service
 
 TIMES = 12  # so many answers by chance from one of two pods: once in 2000
 
@@ -28,7 +27,7 @@ def reached(kubectl: Kubectl, address: str) -> set[str]:
 
 @both
 def test_a_cluster_ip_leads_to_the_pods_of_its_selector(cluster: View, inside: Kubectl) -> None:
-    inside.apply(server("a", "web"), server("b", "web"), server("c", "other"), pod("client"), service("web"))
+    inside.apply(server("a", "web"), server("b", "web"), server("c", "other"), client(), service("web"))
     address = inside.get("service", "web")["spec"]["clusterIP"]
     copy = copy_of(cluster, inside, "services", "web")
     assert copy["spec"]["clusterIP"] == address
@@ -51,7 +50,7 @@ def test_a_cluster_ip_leads_to_the_pods_of_its_selector(cluster: View, inside: K
 
 def test_a_client_stays_with_its_pod_under_session_affinity(inside: Kubectl) -> None:
     sticky = {"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 600}}}
-    inside.apply(server("a", "web"), server("b", "web"), pod("client"), service("web", **sticky))
+    inside.apply(server("a", "web"), server("b", "web"), client(), service("web", **sticky))
     running(inside, "app=web", 2)
     running(inside, "app=client", 1)
     address = inside.get("service", "web")["spec"]["clusterIP"]
@@ -63,7 +62,7 @@ def test_a_client_stays_with_its_pod_under_session_affinity(inside: Kubectl) -> 
 
 @both
 def test_a_service_keeps_its_uid_through_every_type(cluster: View, inside: Kubectl) -> None:
-    inside.apply(server("web"), pod("client"), service("web"))
+    inside.apply(server("web"), client(), service("web"))
     first = inside.get("service", "web")
     running(inside, "app=web", 1)
     running(inside, "app=client", 1)
@@ -101,7 +100,7 @@ def test_what_has_no_address_of_its_own_is_not_on_the_host(cluster: View, inside
     named = {"type": "ExternalName", "externalName": "example.com"}
     inside.apply(
         server("web"),
-        pod("client"),
+        client(),
         service("headless", "web", clusterIP="None"),
         {**service("named"), "spec": named},
         service("web"),

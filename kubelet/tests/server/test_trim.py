@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,11 +39,25 @@ def test_what_streams_took_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(run())
 
 
-def test_buffers_of_connections_leave_when_they_are_freed() -> None:
-    assert trim.limit()
+# In a process of its own: what other tests have freed would be used again before anything is mapped.
+BUFFERS = """
+import os
+import subprocess
+import sys
+from pathlib import Path
+from k3k_kubelet.server import trim
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+assert trim.limit()
+for _ in range(2):  # what is freed first would raise the limit for the second time
     buffers = [bytearray(os.urandom(256 * 1024)) for _ in range(400)]
     kept = buffers[::50]
     before = resident()
     buffers.clear()
-    assert resident() < before - 80 * MIB
-    assert len(kept) == 8
+print(before - resident())
+"""
+
+
+def test_buffers_of_connections_leave_when_they_are_freed() -> None:
+    done = subprocess.run([sys.executable, "-c", BUFFERS], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 90 * MIB

@@ -7,9 +7,10 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tests.e2e.devcluster.network_probes import PYTHON
 from tests.e2e.support.clusters import PREFIX, View
 from tests.e2e.support.kubectl import Kubectl
-from tests.e2e.support.objects import AGNHOST, Object, container, pod
+from tests.e2e.support.objects import AGNHOST, KUBELET, Object, container, pod
 
 PORT = 8080
 SECONDS = 2  # without an answer in this time there is none
@@ -25,6 +26,25 @@ def server(name: str, app: str = "", **spec: Any) -> Object:
         readinessProbe=_READY,
     )
     return pod(name, answers, labels={"app": app or name}, **spec)
+
+
+_WAIT = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit()); signal.pause()"
+
+# Arguments: URL, how often. Prints a line for each answer.
+_ASK = f"""
+import sys, urllib.request
+for _ in range(int(sys.argv[2])):
+    try:
+        with urllib.request.urlopen(sys.argv[1], timeout={SECONDS}) as answer:
+            print(answer.read().decode())
+    except OSError:
+        pass
+"""
+
+
+def client(name: str = "client", **spec: Any) -> Object:
+    """A pod that asks. The shell of other images has no program for it that finds an address."""
+    return pod(name, container([PYTHON, "-c", _WAIT], image=KUBELET), **spec)
 
 
 def service(name: str, app: str = "", *, port: int = 80, **spec: Any) -> Object:
@@ -50,13 +70,13 @@ def copy_of(view: View, kubectl: Kubectl, kind: str, name: str) -> Any:
 
 
 def answers(
-    kubectl: Kubectl, client: str, address: str, *, path: str = "hostname", times: int = 1
+    kubectl: Kubectl, asking: str, address: str, *, path: str = "hostname", times: int = 1
 ) -> list[str]:
     """What a pod is answered by a server; nothing for each time without an answer."""
     url = f"http://{address}/{path}"
-    script = f"for n in $(seq {times}); do wget -q -O - -T {SECONDS} {url} && echo; done"
-    said = kubectl.exec(client, ["sh", "-c", script]).stdout.decode()
-    return said.split()
+    asked = kubectl.exec(asking, [PYTHON, "-c", _ASK, url, str(times)])
+    assert asked.returncode == 0, asked.stderr.decode()
+    return asked.stdout.decode().split()
 
 
 def answer_outside(address: str, path: str = "hostname") -> str:
