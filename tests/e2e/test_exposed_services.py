@@ -52,9 +52,8 @@ def test_a_node_port_is_open_on_all_nodes_and_closed_with_it(
     change(inside, "web", type="NodePort")
     number = inside.get("service", "web")["spec"]["ports"][0]["nodePort"]
     nodes = addresses_of_nodes(host.kubectl)
-    for address in nodes.values():
-        eventually(lambda address=address: answer_outside(f"{address}:{number}") == "web")
-    assert answers(namespace, "stranger", own) == ["web"]  # what is exposed is so for all
+    eventually(lambda: {answer_outside(f"{address}:{number}") for address in nodes.values()} == {"web"})
+    eventually(lambda: answers(namespace, "stranger", own) == ["web"])  # what is exposed is so for all
 
     change(inside, "web", type="ClusterIP")
     eventually(lambda: not answers(namespace, "stranger", own))
@@ -62,7 +61,7 @@ def test_a_node_port_is_open_on_all_nodes_and_closed_with_it(
 
 
 def test_local_traffic_policy_keeps_the_client_s_address_and_to_the_node(host: Host, inside: Kubectl) -> None:
-    spec = {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}
+    spec: dict[str, Any] = {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}
     inside.apply(server("web"), service("web", **spec))
     (web,) = running(inside, "app=web", 1)
     found = inside.get("service", "web")["spec"]

@@ -49,7 +49,10 @@ def test_a_cluster_ip_leads_to_the_pods_of_its_selector(cluster: View, inside: K
 
 
 def test_a_client_stays_with_its_pod_under_session_affinity(inside: Kubectl) -> None:
-    sticky = {"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 600}}}
+    sticky: dict[str, Any] = {
+        "sessionAffinity": "ClientIP",
+        "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 600}},
+    }
     inside.apply(server("a", "web"), server("b", "web"), client(), service("web", **sticky))
     running(inside, "app=web", 2)
     running(inside, "app=client", 1)
