@@ -5,24 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from tests.e2e.conftest import MakeCluster
+from tests.e2e.devcluster.network_probes import PYTHON
 from tests.e2e.support.clusters import View, identity, running
 from tests.e2e.support.kubectl import Kubectl
-from tests.e2e.support.objects import claim, config_map, container, deployment, pod, secret, shell
+from tests.e2e.support.objects import KUBELET, claim, config_map, container, deployment, pod, secret, shell
 from tests.e2e.support.polling import eventually
+from tests.e2e.support.web import PORT, answers, service
 
-SERVE = """
-mkdir /tmp/www
-echo "$CLUSTER, $PASSWORD" > /tmp/www/index.html
-trap 'exit 0' TERM
-httpd -f -p 8080 -h /tmp/www & wait
+# Answers with what the ConfigMap and the Secret of its cluster say.
+SERVE = f"""
+import http.server, os, signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+class Says(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        said = (os.environ["CLUSTER"] + ":" + os.environ["PASSWORD"]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+http.server.HTTPServer(("", {PORT}), Says).serve_forever()
 """
-ASK = ["wget", "-q", "-O-", "-T5", "http://web"]
-SERVICE: dict[str, Any] = {
-    "apiVersion": "v1",
-    "kind": "Service",
-    "metadata": {"name": "web"},
-    "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
-}
 
 
 def fill(view: View, word: str) -> None:
@@ -31,27 +33,24 @@ def fill(view: View, word: str) -> None:
     writes = shell(
         f"echo {word} >> /data/words; exec sleep 1d", volumeMounts=[{"name": "v", "mountPath": "/data"}]
     )
+    ports = [{"name": "http", "containerPort": PORT}]
     source = [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]
     view.inside.apply(
         config_map("settings", {"CLUSTER": word}),
-        secret("login", {"PASSWORD": f"of {word}"}),
+        secret("login", {"PASSWORD": f"of-{word}"}),
         claim("data"),
-        SERVICE,
-        deployment("web", 2, container(("sh", "-c", SERVE), envFrom=environment)),
+        service("web"),
+        deployment(
+            "web", 2, container((PYTHON, "-c", SERVE), image=KUBELET, ports=ports, envFrom=environment)
+        ),
         pod("db", writes, volumes=source),
     )
 
 
 def words(view: View) -> set[str]:
-    """What each pod of a cluster gets from the Service `web`: one answer, of either pod."""
-
-    def asked(pod: str) -> str:
-        result = view.inside.exec(pod, ASK)
-        assert result.returncode == 0, result.stderr.decode()
-        return result.stdout.decode().strip()
-
-    pods = [pod["metadata"]["name"] for pod in running(view.inside, "app=web", 2)]
-    return {eventually(lambda pod=pod: asked(pod)) for pod in pods}  # type: ignore[misc]
+    """What the pods of a cluster get from the Service `web`, by its name."""
+    pods = [each["metadata"]["name"] for each in running(view.inside, "app=web", 2)]
+    return {said for pod in pods for said in eventually(lambda pod=pod: answers(view.inside, pod, "web"))}  # type: ignore[misc]
 
 
 def twin(view: View) -> Any:
@@ -77,12 +76,12 @@ def test_two_clusters_in_one_namespace(make_cluster: MakeCluster, namespace: Kub
     one, two = make_cluster("one", **where), make_cluster("two", **where)
     fill(one, "one")
     fill(two, "two")
-    assert words(one) == {"one, of one"}
-    assert words(two) == {"two, of two"}
+    assert words(one) == {"one:of-one"}
+    assert words(two) == {"two:of-two"}
     assert (written(one), written(two)) == ("one\n", "two\n")
     assert not host_names(one) & host_names(two)
-    service = twin(two)
-    assert twin(one)["spec"]["clusterIP"] != service["spec"]["clusterIP"]
+    before_twin = twin(two)
+    assert twin(one)["spec"]["clusterIP"] != before_twin["spec"]["clusterIP"]
 
     before = {name: identity(pod) for name, pod in two.host_pods(namespace="default").items()}
     one.inside("delete", "service/web", "deployment/web", "configmap/settings", "secret/login")
@@ -91,7 +90,7 @@ def test_two_clusters_in_one_namespace(make_cluster: MakeCluster, namespace: Kub
     # The volume's protection takes a moment after the last pod's end.
     kinds = "all,configmaps,secrets,persistentvolumeclaims"
     eventually(lambda: not namespace.get(kinds, "-l", "k3k-pulumi.io/cluster=one"), timeout=30)
-    assert words(two) == {"two, of two"}
+    assert words(two) == {"two:of-two"}
     assert written(two) == "two\n"
-    assert twin(two)["metadata"]["uid"] == service["metadata"]["uid"]
+    assert twin(two)["metadata"]["uid"] == before_twin["metadata"]["uid"]
     assert {name: identity(pod) for name, pod in two.host_pods(namespace="default").items()} == before
