@@ -1,4 +1,4 @@
-"""`make demo`: a host cluster on this machine, a virtual cluster in it, a Deployment in that.
+"""`make demo`: a host cluster on this machine, a virtual cluster in it, a Deployment with a Service in that.
 
 `up` ends with the pods listed from inside and says where the kubeconfigs are; `down` removes everything.
 Safe to repeat: what is there is completed, not made again.
@@ -114,15 +114,17 @@ def distribution(progress: Progress) -> dict[str, Any]:
 
 
 def workload(progress: Progress, inside: Path) -> None:
-    """A Deployment with three replicas; the virtual API server is its only way in."""
+    """A Deployment with three replicas and a Service; the virtual API server is their only way in."""
     kubectl = runner(inside)
-    with progress.step("Deployment web with 3 replicas, inside"):
+    with progress.step("Deployment web with 3 replicas and a Service, inside"):
         kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=60s")
         manifest = kubectl(
             "create", "deployment", "web", f"--image={IMAGE}", "--replicas=3", "--dry-run=client", "-o=yaml",
             "--", "sh", "-c", SERVE,
         )  # fmt: skip
         kubectl("apply", "-f", "-", stdin=manifest)
+        expose = ("expose", "deployment/web", "--port=80", "--target-port=8080")
+        kubectl("apply", "-f", "-", stdin=kubectl(*expose, "--dry-run=client", "-o=yaml"))
         kubectl("rollout", "status", "deployment/web", "--timeout=120s")
 
 
@@ -132,8 +134,9 @@ def show(host: Path, inside: Path) -> None:
         (inside, ["get", "nodes"]),
         (inside, ["get", "pods", "-o", "wide"]),
         (inside, ["logs", "deployment/web"]),
-        (inside, ["exec", "deployment/web", "--", "wget", "-qO-", "http://localhost:8080/etc/hostname"]),
-        (host, ["get", "pods", "-A", "-l", f"k3k-pulumi.io/cluster={NAME}", "-o", "wide"]),
+        (inside, ["get", "service", "web"]),
+        (inside, ["exec", "deployment/web", "--", "wget", "-qO-", "http://web.default.svc/etc/hostname"]),
+        (host, ["get", "pods,services", "-A", "-l", f"k3k-pulumi.io/cluster={NAME}", "-o", "wide"]),
     ):
         where = "inside" if kubeconfig == inside else "on the host"
         print(f"\n$ kubectl {' '.join(words)}    # {where}", flush=True)

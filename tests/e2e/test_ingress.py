@@ -193,6 +193,7 @@ def test_a_route_of_the_gateway_api_and_a_default_backend(
         file = ingress_controller.definitions / f"gateway.networking.k8s.io_{kind}.yaml"
         inside("apply", "--server-side", "-f", str(file))
         name = f"{kind}.gateway.networking.k8s.io"
+        inside("wait", "crd", name, "--for=jsonpath={.status.acceptedNames.kind}", "--timeout=30s")
         inside("wait", "crd", name, "--for=condition=Established", "--timeout=30s")
     backend = inside.within("backend")
     inside("create", "namespace", backend.namespace)

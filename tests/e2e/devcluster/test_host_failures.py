@@ -41,12 +41,17 @@ def view(own: Own) -> Iterator[View]:
 
 def api_server(own: Own) -> int:
     """The host's kube-apiserver; the node starts it anew when it ends."""
-    init = own.parts.nodes[0].init_pid()
-    assert init is not None
-    children = Path(f"/proc/{init}/task/{init}/children").read_text().split()
-    names = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0] for pid in children}
-    (found,) = (pid for pid, name in names.items() if name.endswith(b"kube-apiserver"))
-    return found
+
+    def found() -> int | None:
+        init = own.parts.nodes[0].init_pid()
+        assert init is not None
+        children = Path(f"/proc/{init}/task/{init}/children").read_text().split()
+        names = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0] for pid in children}
+        return next((pid for pid, name in names.items() if name.endswith(b"kube-apiserver")), None)
+
+    pid = eventually(found)
+    assert pid
+    return pid
 
 
 def assert_each_has_one_copy(view: View, count: int) -> None:
