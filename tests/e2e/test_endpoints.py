@@ -63,7 +63,7 @@ def test_a_pod_that_ends_serves_as_long_as_there_is_no_other(cluster: View, insi
     inside("delete", "pod", "web", "--wait=false")
     ending = {"ready": False, "serving": True, "terminating": True}
     eventually(lambda: sides(cluster, inside, "web") == [[ending], [ending]])
-    assert answers(inside, "client", address, times=5) == ["web"] * 5
+    assert set(answers(inside, "client", address, times=5)) == {"web"}
     assert inside.exec("web", ["touch", "/tmp/end"]).returncode == 0
     eventually(lambda: not inside.get("pods", "-l", "app=web"))
     eventually(lambda: sides(cluster, inside, "web") == [[], []])

@@ -14,7 +14,7 @@ from tests.e2e.support.objects import AGNHOST, KUBELET, Object, container, pod
 
 PORT = 8080
 SECONDS = 2  # without an answer in this time there is none
-_READY = {"httpGet": {"path": "/hostname", "port": PORT}, "periodSeconds": 1, "failureThreshold": 1}
+_READY = {"httpGet": {"path": "/hostname", "port": PORT}, "periodSeconds": 1, "timeoutSeconds": 10}
 
 
 def server(name: str, app: str = "", **spec: Any) -> Object:
