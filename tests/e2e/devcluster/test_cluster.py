@@ -134,9 +134,11 @@ def test_kube_apiserver_needs_its_file_capability_as_the_official_image(own: Own
     )
 
     def ended(name: str) -> dict[str, object]:
-        state = kubectl.get("pod", name)["status"]["containerStatuses"][0]["state"]
-        assert "terminated" in state, state
-        return dict(state["terminated"])
+        status = kubectl.get("pod", name)["status"]
+        states = [each["state"] for each in status.get("containerStatuses", ())]
+        assert states, status
+        assert "terminated" in states[0], states
+        return dict(states[0]["terminated"])
 
     assert eventually(lambda: ended("enough"))["exitCode"] == 0
     assert kubectl("logs", "enough").strip() == "Kubernetes v1.34.4"

@@ -40,18 +40,21 @@ def view(own: Own) -> Iterator[View]:
 
 
 def api_server(own: Own) -> int:
-    """The host's kube-apiserver; the node starts it anew when it ends."""
+    """The host's kube-apiserver, a child of any of the threads of its node's first process."""
+    init = own.parts.nodes[0].init_pid()
+    assert init is not None
+    threads = Path(f"/proc/{init}/task").glob("*/children")
+    children = [int(pid) for thread in threads for pid in thread.read_text().split()]
+    (found,) = (pid for pid in children if _program(pid).endswith("kube-apiserver"))
+    return found
 
-    def found() -> int | None:
-        init = own.parts.nodes[0].init_pid()
-        assert init is not None
-        children = Path(f"/proc/{init}/task/{init}/children").read_text().split()
-        names = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0] for pid in children}
-        return next((pid for pid, name in names.items() if name.endswith(b"kube-apiserver")), None)
 
-    pid = eventually(found)
-    assert pid
-    return pid
+def _program(pid: int) -> str:
+    """What a process was started as; `""` for one that has ended meanwhile."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().partition("\0")[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def assert_each_has_one_copy(view: View, count: int) -> None:
