@@ -184,10 +184,16 @@ class VirtualClusterArgs(TypedDict, total=False):
         "What the cluster's Nodes claim to have, without `mirror_host_nodes`. By default what ResourceQuotas "
         "of `namespace` allow, and large figures where there are none."
     )
-    policy: Optional[Mapping[str, Any]]
+    pods: Optional[Mapping[str, Any]]
     (
-        "What workloads may be: overrides of the policy document, for example "
-        '`{"pods": {"volumeTypes": ["configMap", "secret"]}}`.'
+        'What the tenant\'s pods may be, for example `{"volumeTypes": ["configMap", "secret"]}`. '
+        "docs/shared-mode.md has all keys; what is left out has the default there."
+    )
+    sync: Optional[Mapping[str, Any]]
+    (
+        "What is copied between the cluster and its host beside pods, kind by kind, for example "
+        '`{"to_host": {"ingresses": {"enabled": True, "hosts": ["*.team.example.com"]}}}`. docs/sync.md '
+        "has all keys and their defaults."
     )
     labels: Optional[Mapping[str, str]]
     """Labels added to every object the component makes."""

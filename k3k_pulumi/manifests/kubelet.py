@@ -9,7 +9,7 @@ from k3k_pulumi.manifests import network, objects, pods
 from k3k_pulumi.manifests.objects import Manifest, make
 from k3k_pulumi.manifests.services import API_PORT, EXTENSION_PORT, KUBELET_FIRST_PORT
 from k3k_pulumi.model import VirtualClusterSpec
-from k3k_pulumi.model.policy import API_VERSION
+from k3k_pulumi.model.document import API_VERSION
 
 _CONFIG, _RUN = "/etc/k3k-kubelet", "/run/k3k-kubelet"
 _HEALTH_PORT = 8081
@@ -18,7 +18,8 @@ _SIZES = pods.sizes("50m", "64Mi", "1Gi")
 
 def config_maps(spec: VirtualClusterSpec) -> list[Manifest]:
     """What the kubelet reads at its start, and the policy document, which it reads live."""
-    policy = {"apiVersion": API_VERSION, **spec.policy}
+    given = {"pods": spec.pods, "sync": spec.sync}
+    policy = {"apiVersion": API_VERSION, **{key: value for key, value in given.items() if value}}
     return [
         _config_map(spec, spec.names.kubelet, {"config.json": _config(spec)}),
         _config_map(spec, spec.names.policy, {"policy.json": _json(policy)}),

@@ -7,7 +7,7 @@ from typing import Any
 from k3k_pulumi.manifests import objects
 from k3k_pulumi.manifests.objects import Manifest, make
 from k3k_pulumi.model import VirtualClusterSpec
-from k3k_pulumi.model.policy import ENABLED, enabled
+from k3k_pulumi.model.document import ENABLED, enabled
 
 _KEPT = ["get", "list", "watch", "create", "delete"]
 _NETWORKING = "networking.k8s.io"
@@ -74,7 +74,7 @@ def _copies(spec: VirtualClusterSpec) -> list[dict[str, Any]]:
 
     To see and delete them it may always, so that those of a kind that has been turned off go.
     """
-    on = {kind for kind in ENABLED["toHost"] if enabled(spec.policy, "toHost", kind)}
+    on = {kind for kind in ENABLED["toHost"] if enabled(spec.sync, "toHost", kind)}
     rules = [_copy_rule(group, resource, kind in on) for kind, (group, resource) in _TO_HOST.items()]
     # What is exposed by a Service or an Ingress, a NetworkPolicy opens.
     exposes = bool(on & {"services", "ingresses", "httpRoutes"})
@@ -89,7 +89,7 @@ def _copy_rule(group: str, resource: str, made: bool) -> dict[str, Any]:
 def _cluster_reader(spec: VirtualClusterSpec) -> list[Manifest]:
     """The rights beyond the cluster's own namespaces: to read what is to be shown inside, if anything is."""
     read = [("", "nodes")] if spec.mirror_host_nodes else []
-    read += [found for kind, found in _FROM_HOST.items() if enabled(spec.policy, "fromHost", kind)]
+    read += [found for kind, found in _FROM_HOST.items() if enabled(spec.sync, "fromHost", kind)]
     rules = [_rule([resource], ["list", "watch"], group=group) for group, resource in read]
     return _granted(spec, "Cluster", spec.names.cluster_reader, None, rules) if rules else []
 

@@ -11,9 +11,9 @@ from pydantic import Field, PlainValidator, StrictBool, ValidationError, Validat
 from k3k_pulumi.errors import InputError
 from k3k_pulumi.model import names, networks, parts, versions
 from k3k_pulumi.model.dns import Dns, contradictions
+from k3k_pulumi.model.document import DOCUMENT
 from k3k_pulumi.model.fragments import AFFINITY, TOLERATIONS, MapOf, text
 from k3k_pulumi.model.parts import Cidr, Integer, Part, choices, fragment, lines, rule, wrong
-from k3k_pulumi.model.policy import POLICY
 from k3k_pulumi.model.problems import describe, unknown
 from k3k_pulumi.model.text import one_of
 
@@ -77,7 +77,8 @@ class VirtualClusterSpec(Part):
     priority_class: parts.ObjectName | None = None
     mirror_host_nodes: StrictBool = False
     node_capacity: parts.NodeCapacity = parts.NodeCapacity()
-    policy: Annotated[dict[str, Any], fragment("policy", POLICY)] = Field(default_factory=dict)
+    pods: Annotated[dict[str, Any], fragment("pods", DOCUMENT["pods"])] = Field(default_factory=dict)
+    sync: Annotated[dict[str, Any], fragment("sync", DOCUMENT["sync"])] = Field(default_factory=dict)
     labels: parts.Labels = Field(default_factory=dict)
     annotations: parts.Annotations = Field(default_factory=dict)
 

@@ -32,8 +32,7 @@ def test_classes_are_read_with_a_right_to_them_alone_or_made_by_name(
     host: Host, make_cluster: MakeCluster, priority: str
 ) -> None:
     shown = {"storage_classes": {"enabled": True}, "priority_classes": {"names": [priority]}}
-    policy = {"sync": {"from_host": shown}, "pods": {"priority_classes": [priority]}}
-    view = make_cluster(policy=policy)
+    view = make_cluster(sync={"from_host": shown}, pods={"priority_classes": [priority]})
     there = named(host.kubectl, "storageclasses", "local-path")
     inside = eventually(lambda: named(view.inside, "storageclasses", "local-path"))
     for key in ("provisioner", "volumeBindingMode", "reclaimPolicy"):

@@ -50,7 +50,7 @@ def test_apply_twice_and_delete(host: Host, where: str, tmp_path: Path) -> None:
     first("create", "configmap", "kept")
     pods = host.kubectl.within(f"{where}-it-control-plane").get("pods")
 
-    changed = {**ARGS, "policy": {"pods": {"hostPorts": True}}}
+    changed = {**ARGS, "pods": {"hostPorts": True}}
     command("apply", "it", "-n", where, "--args", json.dumps(changed), "-o", "second")
     second = Kubectl(tmp_path / "second")
     assert second("get", "configmap", "kept", "-o", "name") == "configmap/kept\n"

@@ -134,7 +134,7 @@ def test_what_is_answered_beyond_the_clusters_own_names(
         "namespace": namespace.namespace,
         "create_namespace": False,
         "cluster_domain": DOMAIN,
-        "policy": {"pods": {"hostNetwork": True}},
+        "pods": {"hostNetwork": True},
         "persistence": {"type": "ephemeral"},
         **variant("kubernetes"),
     }

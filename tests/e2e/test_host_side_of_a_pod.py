@@ -85,7 +85,7 @@ def test_what_is_left_out_of_a_pod_is_told(inside: Kubectl) -> None:
 
 def test_an_account_that_the_policy_maps_is_another_on_the_host(make_cluster: MakeCluster) -> None:
     mapping = {"namespace": "app", "name": "uploader", "host_service_account": "s3-writer"}
-    view = make_cluster(policy={"pods": {"service_accounts": [mapping]}})
+    view = make_cluster(pods={"service_accounts": [mapping]})
     view.workloads("create", "serviceaccount", "s3-writer")
     view.workloads("annotate", "serviceaccount", "s3-writer", "example.com/role=writer-of-everything")
     accounts = {}

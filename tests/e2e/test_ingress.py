@@ -21,7 +21,7 @@ PORT = 8080
 
 
 def ingresses(*hosts: str) -> Object:
-    """A policy with Ingresses for these hosts, of the class and for the controller of the tests."""
+    """Ingresses for these hosts, of the class and for the controller of the tests."""
     settings = {
         "enabled": True,
         "hosts": list(hosts),
@@ -29,7 +29,7 @@ def ingresses(*hosts: str) -> Object:
         "controller_namespaces": [controller.NAMESPACE],
     }
     classes = {"ingress_classes": {"names": [controller.CLASS]}}
-    return {"sync": {"to_host": {"ingresses": settings}, "from_host": classes}}
+    return {"to_host": {"ingresses": settings}, "from_host": classes}
 
 
 def application(name: str) -> list[Object]:
@@ -105,7 +105,7 @@ def test_a_web_application_behind_ingress_with_tls(
     make_cluster: MakeCluster, ingress_controller: IngressController, namespace: Kubectl
 ) -> None:
     host, others = f"{unique('shop')}.example.com", f"{unique('other')}.example.com"
-    tenant = make_cluster("tenant", policy=ingresses(host))
+    tenant = make_cluster("tenant", sync=ingresses(host))
     pair = serving(host)
     inside = tenant.inside
     paths = [
@@ -141,7 +141,7 @@ def test_a_web_application_behind_ingress_with_tls(
         with pytest.raises(AssertionError, match="CERTIFICATE_VERIFY_FAILED"):
             entry.get(host, "/", authority=pair.certificate)
 
-        other = make_cluster("other", policy=ingresses(others))
+        other = make_cluster("other", sync=ingresses(others))
         rules = [{"host": name, "http": {"paths": [path("/", "Prefix", "theft")]}} for name in (host, others)]
         other.inside.apply(
             *application("theft"), ingress("stolen", rules=rules[:1]), ingress("own", rules=rules[1:])
@@ -181,14 +181,14 @@ def test_a_route_of_the_gateway_api_and_a_default_backend(
         "host_namespace": controller.NAMESPACE,
         "host_name": controller.GATEWAY,
     }
-    policy = ingresses("*")
-    policy["sync"]["to_host"]["http_routes"] = {
+    sync = ingresses("*")
+    sync["to_host"]["http_routes"] = {
         "enabled": True,
         "hosts": [host],
         "gateways": [gateway],
         "controller_namespaces": [controller.NAMESPACE],
     }
-    inside = make_cluster("routed", policy=policy).inside
+    inside = make_cluster("routed", sync=sync).inside
     for kind in ("httproutes", "referencegrants"):
         file = ingress_controller.definitions / f"gateway.networking.k8s.io_{kind}.yaml"
         inside("apply", "--server-side", "-f", str(file))

@@ -65,7 +65,7 @@ CASES: dict[str, dict[str, Any]] = {
             }
         },
         "priority_class": "platform",
-        "policy": {"pods": {"host_pid": True, "volumeTypes": ["secret"]}},
+        "pods": {"host_pid": True, "volumeTypes": ["secret"]},
         "labels": {"cost-center": "42"},
         "annotations": {"example.com/owner": "team"},
     },

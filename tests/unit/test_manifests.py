@@ -248,7 +248,7 @@ def test_pods_are_made_anew_when_their_configuration_changes_and_not_for_the_pol
         return [each["k3k-pulumi.io/config-checksum"] for each in annotations]
 
     server, kubelet, dns = checksums()
-    assert checksums(policy={"pods": {"privileged": True}}) == [server, kubelet, dns]
+    assert checksums(pods={"privileged": True}) == [server, kubelet, dns]
     changed = checksums(cluster_domain="other")
     assert changed[0] != server
     assert changed[1] != kubelet
@@ -293,7 +293,7 @@ def test_the_kubelets_rights_are_on_named_objects_in_the_control_plane_and_never
 
 def rights(resource: str, **sync: Any) -> set[str]:
     """What the kubelet may do with a resource in the workload namespace."""
-    rules = find(manifests(policy={"sync": sync}), "Role", "c-kubelet", "team")["rules"]
+    rules = find(manifests(sync=sync), "Role", "c-kubelet", "team")["rules"]
     return {verb for rule in rules if resource in rule["resources"] for verb in rule["verbs"]}
 
 
@@ -331,7 +331,7 @@ def test_network_policies_are_made_where_something_can_be_exposed() -> None:
 @pytest.mark.parametrize("kind", ["storageClasses", "ingressClasses", "priorityClasses"])
 def test_classes_are_read_on_the_host_where_the_policy_has_them_shown(kind: str) -> None:
     def cluster_roles(**setting: Any) -> list[Any]:
-        objects = manifests(policy={"sync": {"fromHost": {kind: setting}}})
+        objects = manifests(sync={"fromHost": {kind: setting}})
         return [each["rules"] for each in objects if each["kind"] == "ClusterRole"]
 
     assert cluster_roles() == cluster_roles(names=["fast"]) == []

@@ -205,12 +205,12 @@ K3S_FORMAT = "must be written like v1.34.4+k3s1 (v1.34.4-k3s1 is accepted too) f
             "priority_class: '' must be the name of a Kubernetes object (RFC 1123 subdomain)",
         ),
         (
-            {"policy": {"pods": {"hostPid": True}}},
-            "policy.pods.hostPid: unknown key; did you mean 'hostPID'?",
+            {"pods": {"hostPid": True}},
+            "pods.hostPid: unknown key; did you mean 'hostPID'?",
         ),
         (
-            {"policy": {"pods": {"privileged": "yes"}}},
-            "policy.pods.privileged: 'yes' must be true or false",
+            {"pods": {"privileged": "yes"}},
+            "pods.privileged: 'yes' must be true or false",
         ),
         (
             {"labels": {"k3k-pulumi.io/cluster": "x"}},

@@ -1,4 +1,4 @@
-"""The part of the policy document that a user overrides.
+"""What a user may set of the policy document: the arguments `pods` and `sync`.
 
 The document's schema and defaults are the virtual kubelet's own (`kubelet/k3k_kubelet/policy`,
 policy.schema.json): what a user leaves out is left out of the document too. The table here lets a preview
@@ -19,7 +19,7 @@ _SELECTOR = {"matchLabels": MapOf(text)}
 _TO_HOST = {"enabled": boolean, "selector": _SELECTOR}
 _FROM_HOST = {**_TO_HOST, "names": ListOf(text)}
 
-POLICY = {
+DOCUMENT = {
     "pods": {
         "hostNetwork": boolean,
         "hostPID": boolean,
@@ -116,13 +116,13 @@ ENABLED = {
 """Which kinds are copied by default, by their direction."""
 
 
-def enabled(policy: Mapping[str, Any], direction: str, kind: str) -> bool:
-    """Whether a kind is copied by a policy.
+def enabled(sync: Mapping[str, Any], direction: str, kind: str) -> bool:
+    """Whether a kind is copied.
 
     Args:
-        policy: What the user gave, checked.
+        sync: What the user gave, checked.
         direction: `toHost` or `fromHost`.
         kind: The kind's key there.
     """
-    given = policy.get("sync", {}).get(direction, {}).get(kind, {})
+    given = sync.get(direction, {}).get(kind, {})
     return bool(given.get("enabled", ENABLED[direction][kind]))

@@ -5,8 +5,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from k3k_pulumi.model.document import DOCUMENT, ENABLED
 from k3k_pulumi.model.fragments import ListOf, MapOf
-from k3k_pulumi.model.policy import ENABLED, POLICY
 from tests.unit.support import find, manifests
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "kubelet/k3k_kubelet/policy.schema.json").read_text())
@@ -38,7 +38,7 @@ def schema_keys(schema: dict[str, Any]) -> Any:
 def test_our_table_has_the_keys_of_the_kubelets_schema() -> None:
     expected = schema_keys(SCHEMA)
     del expected["apiVersion"]
-    assert keys(POLICY) == expected
+    assert keys(DOCUMENT) == expected
 
 
 def kinds(table: Any) -> Any:
@@ -60,7 +60,7 @@ def schema_kinds(schema: dict[str, Any]) -> Any:
 
 
 def test_our_lists_and_maps_are_those_of_the_kubelets_schema() -> None:
-    for part, table in POLICY.items():
+    for part, table in DOCUMENT.items():
         assert kinds(table) == schema_kinds(resolved(SCHEMA)["properties"][part])
 
 
@@ -73,7 +73,7 @@ def test_what_is_copied_by_default_is_what_the_kubelet_copies_by_default() -> No
 
 
 @pytest.mark.parametrize(
-    "policy",
+    "given",
     [
         {},
         {"pods": {}},
@@ -107,16 +107,16 @@ def test_what_is_copied_by_default_is_what_the_kubelet_copies_by_default() -> No
         },
     ],
 )
-def test_the_document_keeps_to_the_kubelets_schema(policy: dict[str, Any]) -> None:
-    jsonschema.validate(document(policy=policy), SCHEMA)
+def test_the_document_keeps_to_the_kubelets_schema(given: dict[str, Any]) -> None:
+    jsonschema.validate(document(**given), SCHEMA)
 
 
 def test_the_document_holds_what_was_given_and_no_default() -> None:
     assert document() == {"apiVersion": "k3k-pulumi.io/v1"}
     mapping = {"namespace": "app", "name": "uploader", "host_service_account": "s3-writer"}
-    found = document(policy={"pods": {"service_accounts": [mapping]}})["pods"]["serviceAccounts"]
+    found = document(pods={"service_accounts": [mapping]})["pods"]["serviceAccounts"]
     assert found == [{"namespace": "app", "name": "uploader", "hostServiceAccount": "s3-writer"}]
-    assert document(policy={"pods": {"host_pid": True}}) == {
+    assert document(pods={"host_pid": True}) == {
         "apiVersion": "k3k-pulumi.io/v1",
         "pods": {"hostPID": True},
     }
