@@ -112,7 +112,7 @@ class NodeCapacityArgs(TypedDict, total=False):
 
 
 class VirtualClusterArgs(TypedDict, total=False):
-    """Arguments of a VirtualCluster. All but `namespace` are optional; only `namespace` takes Outputs."""
+    """Arguments of a VirtualCluster. All but `namespace` are optional; it and `policy` take Outputs."""
 
     namespace: Required[pulumi.Input[str]]
     """Host namespace of the cluster's workloads. Takes an Output. Required."""
@@ -129,6 +129,12 @@ class VirtualClusterArgs(TypedDict, total=False):
     """`shared` (default): workloads run as pods of the host."""
     distribution: Optional[str]
     """`k3s` (default) or `kubernetes`: what the control plane is. A change starts an empty cluster."""
+    policy: Optional[pulumi.Input[Mapping[str, Any]]]
+    (
+        "`constraints` of a VirtualClusterPolicy. What they allow is the widest that the other arguments may "
+        "ask for, and much of what is left out here is taken from them. docs/policy.md has each field. Takes "
+        "an Output."
+    )
     version: Optional[str]
     """Version of the control plane: `v1.34.4+k3s1` (or `v1.34.4-k3s1`); for `kubernetes`, `v1.34.4`."""
     servers: Optional[int]
@@ -161,6 +167,8 @@ class VirtualClusterArgs(TypedDict, total=False):
         "What workloads may reach outside their cluster: `internet` (default: all but private ranges and "
         "`host_cidrs`), `none` or `all`."
     )
+    egress_cidrs: Optional[Sequence[str]]
+    """Address ranges that workloads may reach beside those that `egress` has, private ones too."""
     host_cidrs: Optional[Sequence[str]]
     """Address ranges of the host (pods, Services, nodes) beyond the private ones, denied to workloads."""
     resources: Optional[ResourcesArgs]
@@ -173,6 +181,15 @@ class VirtualClusterArgs(TypedDict, total=False):
     """Affinity of the control plane's pods, as in a pod's spec."""
     priority_class: Optional[str]
     """PriorityClass of the control plane's pods."""
+    runtime_class: Optional[str]
+    """RuntimeClass of the control plane's pods."""
+    host_users: Optional[bool]
+    """Whether these pods run in their node's user namespace; False gives each one of its own."""
+    security_context: Optional[Mapping[str, Any]]
+    (
+        "Security context of the control plane's pods, as in a pod's spec, over the default one; within what "
+        "the Pod Security level `restricted` allows."
+    )
     mirror_host_nodes: Optional[bool]
     (
         "Whether the cluster shows all Nodes of the host that its pods may run on, as they are there, rather "
@@ -194,6 +211,115 @@ class VirtualClusterArgs(TypedDict, total=False):
         "What is copied between the cluster and its host beside pods, kind by kind, for example "
         '`{"to_host": {"ingresses": {"enabled": True, "hosts": ["*.team.example.com"]}}}`. docs/sync.md '
         "has all keys and their defaults."
+    )
+    labels: Optional[Mapping[str, str]]
+    """Labels added to every object the component makes."""
+    annotations: Optional[Mapping[str, str]]
+    """Annotations added to every object the component makes."""
+
+
+class PodSecurityArgs(TypedDict, total=False):
+    """Pod Security levels of namespaces: `privileged`, `baseline` or `restricted`."""
+
+    enforce: Optional[str]
+    """Level below which pods are refused; `baseline` by default."""
+    warn: Optional[str]
+    """Level below which pods are answered with a warning; `baseline` by default."""
+    audit: Optional[str]
+    """Level below which pods are noted in the audit log; `baseline` by default."""
+    version: Optional[str]
+    """Version of Kubernetes whose levels these are, like `v1.34`; `latest` by default."""
+
+
+class PodSettingsArgs(TypedDict, total=False):
+    """Settings of the control planes' pods, as in a pod's spec."""
+
+    node_selector: Optional[Mapping[str, str]]
+    """Node selector."""
+    tolerations: Optional[Sequence[Mapping[str, Any]]]
+    """Tolerations."""
+    affinity: Optional[Mapping[str, Any]]
+    """Affinity."""
+    priority_class: Optional[str]
+    """PriorityClass."""
+    runtime_class: Optional[str]
+    """RuntimeClass."""
+    host_users: Optional[bool]
+    """Whether pods run in their node's user namespace; False gives each one of its own."""
+    security_context: Optional[Mapping[str, Any]]
+    """Security context of pods, within what the Pod Security level `restricted` allows."""
+
+
+class VirtualClusterPolicyArgs(TypedDict, total=False):
+    """Arguments of a VirtualClusterPolicy. docs/policy.md says where each one is enforced."""
+
+    namespaces: Optional[Sequence[pulumi.Input[str]]]
+    (
+        "Host namespaces that the policy is bound to. Takes Outputs. Required in a VirtualClusterPolicy; a "
+        "SharedModeNamespace binds its policy itself."
+    )
+    allowed_modes: Optional[Sequence[str]]
+    """Modes that clusters may have: of `shared`, `virtual` and `hosted`; all by default."""
+    allowed_distributions: Optional[Sequence[str]]
+    """Distributions that clusters may have: of `k3s` and `kubernetes`; both by default."""
+    versions: Optional[str]
+    (
+        "Versions that clusters may have, as conditions that all hold, like `>=1.33 <1.36`; any by default. "
+        "`<=1.35` and `=1.35` have all patches of 1.35."
+    )
+    quotas: Optional[Mapping[str, Mapping[str, Any]]]
+    (
+        "ResourceQuotas of each namespace by their names, as in a ResourceQuota's spec (`hard`, `scopes`, "
+        '`scopeSelector`), for example `{"compute": {"hard": {"requests.cpu": "20", '
+        '"requests.example.com/gpu": "2"}}}`.'
+    )
+    limits: Optional[Sequence[Mapping[str, Any]]]
+    """Limits of each namespace's LimitRange, as in its spec."""
+    pod_security: Optional[PodSecurityArgs]
+    """Pod Security levels of the namespaces."""
+    control_plane_defaults: Optional[PodSettingsArgs]
+    """What the control planes' pods get where a cluster says nothing."""
+    control_plane_required: Optional[PodSettingsArgs]
+    """What the control planes' pods always get; a cluster that asks for something else is refused."""
+    egress: Optional[str]
+    """The widest egress that clusters may have: `none`, `internet` (default) or `all`."""
+    egress_cidrs: Optional[Sequence[str]]
+    """Address ranges that clusters may reach beside those that `egress` has. None by default."""
+    host_cidrs: Optional[Sequence[str]]
+    (
+        "Address ranges of the host (pods, Services, nodes) beyond the private ones, denied to the workloads "
+        "of every cluster."
+    )
+    source_cidrs: Optional[Sequence[str]]
+    """Address ranges that may be given access to clusters' APIs and name servers. Any by default."""
+    expose_types: Optional[Sequence[str]]
+    """Types that `expose` may have: of `ClusterIP`, `NodePort` and `LoadBalancer`; all by default."""
+    storage_classes: Optional[Sequence[str]]
+    """StorageClasses that control planes may use. Any by default."""
+    image_registries: Optional[Sequence[str]]
+    (
+        "Where images of control planes and of workloads may come from, as prefixes of whole parts, like "
+        "`registry.example.com/team/`; `nginx` is `docker.io/library/nginx`. Any by default. "
+        "`pods.imageRegistries` says otherwise for workloads."
+    )
+    mirror_host_nodes: Optional[bool]
+    """Whether clusters may have `mirror_host_nodes`. False by default."""
+    require_network_policy: Optional[bool]
+    """Whether every cluster has to prove that its host enforces NetworkPolicies. False by default."""
+    admission_policy: Optional[bool]
+    (
+        "Whether a ValidatingAdmissionPolicy of the host refuses pods that no virtual kubelet would make. "
+        "False by default: it takes cluster-scoped rights to deploy."
+    )
+    pods: Optional[Mapping[str, Any]]
+    (
+        "The widest that `pods` of clusters may be, key by key. docs/shared-mode.md has all keys; what is "
+        "left out has the default there."
+    )
+    sync: Optional[Mapping[str, Any]]
+    (
+        "The widest that `sync` of clusters may be, key by key. docs/sync.md has all keys; what is left out "
+        "has the default there."
     )
     labels: Optional[Mapping[str, str]]
     """Labels added to every object the component makes."""

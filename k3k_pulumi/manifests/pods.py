@@ -50,6 +50,7 @@ def template(
                 "fsGroup": USER,
                 "fsGroupChangePolicy": "OnRootMismatch",
                 "seccompProfile": {"type": "RuntimeDefault"},
+                **spec.security_context,
             },
             **_placement(spec),
             **pod,
@@ -137,6 +138,8 @@ def _placement(spec: VirtualClusterSpec) -> dict[str, Any]:
         "tolerations": spec.tolerations,
         "affinity": spec.affinity,
         "priorityClassName": spec.priority_class,
+        "runtimeClassName": spec.runtime_class,
         "imagePullSecrets": [{"name": name} for name in spec.image_pull_secrets],
     }
-    return {key: value for key, value in given.items() if value}
+    users = {} if spec.host_users is None else {"hostUsers": spec.host_users}
+    return {key: value for key, value in given.items() if value} | users

@@ -109,6 +109,36 @@ TOLERATIONS = ListOf(
     }
 )
 RESOURCES = {"requests": MapOf(amount), "limits": MapOf(amount)}
+QUOTA_SCOPES = (
+    "Terminating",
+    "NotTerminating",
+    "BestEffort",
+    "NotBestEffort",
+    "PriorityClass",
+    "CrossNamespacePodAffinity",
+    "VolumeAttributesClass",
+)
+QUOTA = {
+    "hard": MapOf(amount),
+    "scopes": ListOf(choice(*QUOTA_SCOPES)),
+    "scopeSelector": {
+        "matchExpressions": ListOf(
+            {"scopeName": choice(*QUOTA_SCOPES), "operator": _SELECTOR_OPERATOR, "values": ListOf(text)}
+        )
+    },
+}
+"""A ResourceQuota's spec."""
+LIMITS = ListOf(
+    {
+        "type": choice("Container", "Pod", "PersistentVolumeClaim"),
+        "max": MapOf(amount),
+        "min": MapOf(amount),
+        "default": MapOf(amount),
+        "defaultRequest": MapOf(amount),
+        "maxLimitRequestRatio": MapOf(amount),
+    }
+)
+"""A LimitRange's `spec.limits`."""
 
 
 def normalise(value: Any, schema: Any, path: str, problems: list[str]) -> Any:

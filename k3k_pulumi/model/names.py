@@ -11,6 +11,12 @@ PREFIX = "k3k-pulumi.io/"
 LABEL_LENGTH = 63
 """Longest DNS label, label value and Service name (RFC 1123, RFC 1035)."""
 
+LABEL_RULE = (
+    "must be lower-case letters, digits and '-', begin and end with a letter or digit, and have at most "
+    f"{LABEL_LENGTH} characters"
+)
+"""What `is_label` asks for."""
+
 _REVISION_LENGTH = len("-") + 10
 """What a StatefulSet's controller appends to its name in the pods' label controller-revision-hash."""
 

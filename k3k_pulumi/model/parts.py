@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from k3k_pulumi.model import networks, quantity
-from k3k_pulumi.model.fragments import RESOURCES, normalise
+from k3k_pulumi.model.fragments import AFFINITY, RESOURCES, TOLERATIONS, MapOf, normalise, text
 from k3k_pulumi.model.names import PREFIX
 from k3k_pulumi.model.text import one_of
 
@@ -29,6 +29,7 @@ _QUALIFIED = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _IMAGE = re.compile(r"[a-z0-9][^\s@]*(@sha256:[0-9a-f]{64})?")
 _OURS = frozenset({"app.kubernetes.io/managed-by"})
+_OUR_PREFIXES = (PREFIX, "pod-security.kubernetes.io/")
 
 
 class Part(BaseModel):
@@ -68,14 +69,19 @@ def rule(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return validate
 
 
-def fragment(path: str, schema: Any) -> BeforeValidator:
-    """A validator for a fragment of a Kubernetes object that stands at `path`."""
+def below(problems: list[str]) -> PydanticCustomError:
+    """What a validator raises that has found problems below its field, each a line from there on."""
+    return PydanticCustomError("k3k_below", "{lines}", {"lines": tuple(problems)})
+
+
+def fragment(schema: Any) -> BeforeValidator:
+    """A validator for a fragment of a Kubernetes object."""
 
     def validate(value: Any) -> Any:
         problems: list[str] = []
-        result = None if value is None else normalise(value, schema, path, problems)
+        result = None if value is None else normalise(value, schema, "", problems)
         if problems:
-            raise lines(problems)
+            raise below(problems)
         return result
 
     return BeforeValidator(validate)
@@ -132,7 +138,7 @@ def _check_key(key: str) -> None:
         raise wrong(
             f"has the key {key!r}: must be [prefix/]name, as keys of Kubernetes' labels and annotations are"
         )
-    if key.startswith(PREFIX) or key in _OURS:
+    if key.startswith(_OUR_PREFIXES) or key in _OURS:
         raise wrong(f"has the key {key!r}, which k3k_pulumi sets itself: choose another one")
 
 
@@ -157,6 +163,9 @@ Cidr = Annotated[networks.Network, BeforeValidator(rule(lambda value: networks.p
 Size = Annotated[str, BeforeValidator(rule(_positive))]
 Labels = Annotated[dict[str, str], AfterValidator(_check_labels)]
 Annotations = Annotated[dict[str, str], AfterValidator(_check_annotations)]
+NodeSelector = Annotated[dict[str, str], fragment(MapOf(text))]
+Tolerations = Annotated[list[dict[str, Any]], fragment(TOLERATIONS)]
+Affinity = Annotated[dict[str, Any], fragment(AFFINITY)]
 
 
 class Images(Part):
@@ -238,6 +247,6 @@ class NodeCapacity(Part):
 class Resources(Part):
     """Resource requirements, as Kubernetes writes them; None leaves a container its default ones."""
 
-    server: Annotated[dict[str, Any] | None, fragment("resources.server", RESOURCES)] = None
-    kubelet: Annotated[dict[str, Any] | None, fragment("resources.kubelet", RESOURCES)] = None
-    dns: Annotated[dict[str, Any] | None, fragment("resources.dns", RESOURCES)] = None
+    server: Annotated[dict[str, Any] | None, fragment(RESOURCES)] = None
+    kubelet: Annotated[dict[str, Any] | None, fragment(RESOURCES)] = None
+    dns: Annotated[dict[str, Any] | None, fragment(RESOURCES)] = None

@@ -35,6 +35,8 @@ def _lines(found: Any, model: type[BaseModel]) -> Iterator[str]:
     kind, path = found["type"], _path(found["loc"])
     if kind == "k3k_lines":
         yield from found["ctx"]["lines"]
+    elif kind == "k3k_below":
+        yield from (f"{path}{line}" for line in found["ctx"]["lines"])
     elif kind == "k3k":
         yield f"{path}: {show(found['input'])} {found['ctx']['text']}"
     elif kind == "missing":

@@ -12,17 +12,14 @@ from k3k_pulumi.errors import InputError
 from k3k_pulumi.model import names, networks, parts, versions
 from k3k_pulumi.model.dns import Dns, contradictions
 from k3k_pulumi.model.document import DOCUMENT
-from k3k_pulumi.model.fragments import AFFINITY, TOLERATIONS, MapOf, text
-from k3k_pulumi.model.parts import Cidr, Integer, Part, choices, fragment, lines, rule, wrong
+from k3k_pulumi.model.parts import Cidr, Integer, Part, below, choices, fragment, lines, rule, wrong
+from k3k_pulumi.model.pod_security import SecurityContext
+from k3k_pulumi.model.policy import VirtualClusterPolicySpec
 from k3k_pulumi.model.problems import describe, unknown
 from k3k_pulumi.model.text import one_of
 
 _MODES = ("shared",)
 _LATER_MODES = ("virtual", "hosted")
-_NAMESPACE_RULE = (
-    "must be lower-case letters, digits and '-', begin and end with a letter or digit, and have at most "
-    f"{names.LABEL_LENGTH} characters"
-)
 _ETCD_IMAGE = "registry.k8s.io/etcd:3.6.4-0"
 """One for all versions: each supported Kubernetes works with etcd 3.6, and an etcd never goes back."""
 _DNS_IMAGE = "docker.io/coredns/coredns:1.15.0"
@@ -41,6 +38,15 @@ def _read_version(value: Any, info: ValidationInfo) -> versions.Version:
         raise wrong(str(error)) from None
 
 
+def _read_policy(value: Any) -> VirtualClusterPolicySpec | None:
+    if value is None or isinstance(value, VirtualClusterPolicySpec):
+        return value
+    try:
+        return VirtualClusterPolicySpec.of(value)
+    except InputError as error:
+        raise below(list(error.problems)) from None
+
+
 class VirtualClusterSpec(Part):
     """All plain values of a virtual cluster, checked. Made by `parse`."""
 
@@ -48,6 +54,7 @@ class VirtualClusterSpec(Part):
     name: str
     namespace: str
     control_plane_namespace: str = Field(default="", validate_default=True)
+    policy: Annotated[VirtualClusterPolicySpec | None, PlainValidator(_read_policy)] = None
     create_namespace: StrictBool = True
     create_control_plane_namespace: StrictBool = True
     mode: str = "shared"
@@ -65,20 +72,20 @@ class VirtualClusterSpec(Part):
     persistence: parts.Persistence = parts.Persistence()
     egress: Annotated[str, choices("internet", "none", "all")] = "internet"
     host_cidrs: tuple[Cidr, ...] = ()
+    egress_cidrs: tuple[Cidr, ...] = ()
     dns: Dns = Dns()
     resources: parts.Resources = parts.Resources()
-    node_selector: Annotated[dict[str, str], fragment("node_selector", MapOf(text))] = Field(
-        default_factory=dict
-    )
-    tolerations: Annotated[list[dict[str, Any]], fragment("tolerations", TOLERATIONS)] = Field(
-        default_factory=list
-    )
-    affinity: Annotated[dict[str, Any], fragment("affinity", AFFINITY)] = Field(default_factory=dict)
+    node_selector: parts.NodeSelector = Field(default_factory=dict)
+    tolerations: parts.Tolerations = Field(default_factory=list)
+    affinity: parts.Affinity = Field(default_factory=dict)
     priority_class: parts.ObjectName | None = None
+    runtime_class: parts.ObjectName | None = None
+    host_users: StrictBool | None = None
+    security_context: SecurityContext = Field(default_factory=dict)
     mirror_host_nodes: StrictBool = False
     node_capacity: parts.NodeCapacity = parts.NodeCapacity()
-    pods: Annotated[dict[str, Any], fragment("pods", DOCUMENT["pods"])] = Field(default_factory=dict)
-    sync: Annotated[dict[str, Any], fragment("sync", DOCUMENT["sync"])] = Field(default_factory=dict)
+    pods: Annotated[dict[str, Any], fragment(DOCUMENT["pods"])] = Field(default_factory=dict)
+    sync: Annotated[dict[str, Any], fragment(DOCUMENT["sync"])] = Field(default_factory=dict)
     labels: parts.Labels = Field(default_factory=dict)
     annotations: parts.Annotations = Field(default_factory=dict)
 
@@ -150,7 +157,7 @@ class VirtualClusterSpec(Part):
     @classmethod
     def _is_namespace(cls, value: str) -> str:
         if not names.is_label(value):
-            raise wrong(_NAMESPACE_RULE)
+            raise wrong(names.LABEL_RULE)
         return value
 
     @field_validator("control_plane_namespace")
@@ -169,7 +176,7 @@ class VirtualClusterSpec(Part):
                     ]
                 )
         elif not names.is_label(value):
-            raise wrong(_NAMESPACE_RULE)
+            raise wrong(names.LABEL_RULE)
         if value == namespace:
             raise wrong("must differ from namespace: there the virtual kubelet may read every Secret")
         return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from dataclasses import dataclass
 
@@ -28,6 +29,17 @@ FORMATS = {
 _PATTERNS = {
     "k3s": re.compile(r"v(\d+)\.(\d+)\.(\d+)[+-](k3s\d+)"),
     "kubernetes": re.compile(r"v(\d+)\.(\d+)\.(\d+)"),
+}
+
+RANGE_FORMAT = "conditions that all hold, like '>=1.33 <1.36' (with >=, >, <=, < or =, of 1.34 or 1.34.4)"
+
+_CONDITION = re.compile(r"(>=|<=|>|<|==?)\s*v?(\d{1,9})(?:\.(\d{1,9}))?(?:\.(\d{1,9}))?(?:[+-]k3s(\d{1,9}))?")
+_COMPARE = {
+    ">=": operator.ge,
+    ">": operator.gt,
+    "<=": operator.le,
+    "<": operator.lt,
+    "=": operator.eq,
 }
 
 
@@ -68,3 +80,53 @@ def parse(distribution: str, text: str) -> Version:
             "this version of k3k_pulumi knows no other"
         )
     return version
+
+
+@dataclass(frozen=True)
+class Range:
+    """Versions by conditions that all hold, each an operator and the numbers of a version: major first.
+
+    A condition looks at as many numbers as it has: `<=1.35` and `=1.35` have all patches of 1.35, `>1.35`
+    begins with 1.36. The fourth one is K3s' build (2 in `1.34.4+k3s2`), which other distributions lack.
+    """
+
+    conditions: tuple[tuple[str, tuple[int, ...]], ...]
+
+    def __str__(self) -> str:
+        """In the form that `parse_range` reads: `>=1.33 <1.36`."""
+        return " ".join(f"{sign}{_written(numbers)}" for sign, numbers in self.conditions)
+
+    def admits(self, version: Version) -> bool:
+        """Whether a version fulfils every condition."""
+        build = [int(version.build.removeprefix("k3s"))] if version.build else []
+        found = (version.major, version.minor, version.patch, *build)
+        return all(
+            _COMPARE[sign](found[: len(numbers)], numbers[: len(found)]) for sign, numbers in self.conditions
+        )
+
+
+def parse_range(text: str) -> Range:
+    """Reads a range of versions: conditions with spaces or commas between them.
+
+    Raises:
+        ValueError: Not written so; the text says what is allowed.
+    """
+    conditions = []
+    rest = text.strip()
+    while rest:
+        match = _CONDITION.match(rest)
+        rest = rest[match.end() :] if match else rest
+        separated = not rest or rest[0] in " ,"
+        if match is None or not separated or (match[5] and not match[4]):
+            raise ValueError(f"must be {RANGE_FORMAT}")
+        numbers = tuple(int(each) for each in match.groups()[1:] if each is not None)
+        conditions.append((match[1].replace("==", "="), numbers))
+        rest = rest.lstrip(" ,")
+    if not conditions:
+        raise ValueError(f"must be {RANGE_FORMAT}")
+    return Range(tuple(conditions))
+
+
+def _written(numbers: tuple[int, ...]) -> str:
+    build = "".join(f"+k3s{number}" for number in numbers[3:])
+    return ".".join(map(str, numbers[:3])) + build

@@ -7,7 +7,7 @@ import pulumi
 import pytest
 from pulumi.provider.experimental.component import ComponentProvider
 
-from k3k_pulumi.args import VirtualClusterArgs
+from k3k_pulumi.args import VirtualClusterArgs, VirtualClusterPolicyArgs
 
 
 class Cluster(pulumi.ComponentResource):
@@ -17,24 +17,37 @@ class Cluster(pulumi.ComponentResource):
         raise NotImplementedError("only its signature is read")
 
 
+class Policy(pulumi.ComponentResource):
+    def __init__(
+        self, name: str, args: VirtualClusterPolicyArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        raise NotImplementedError("only its signature is read")
+
+
 @pytest.fixture(scope="module")
 def schema() -> Any:
-    text = ComponentProvider([Cluster], "k3k", None, "0.1.0").schema
+    text = ComponentProvider([Cluster, Policy], "k3k", None, "0.1.0").schema
     assert text
     return json.loads(text)
 
 
-def test_only_the_namespace_is_required_and_takes_outputs(schema: Any) -> None:
+def test_only_the_namespace_is_required_and_only_it_and_the_policy_take_outputs(schema: Any) -> None:
     component = schema["resources"]["k3k:index:Cluster"]
     assert component["requiredInputs"] == ["namespace"]
     with_outputs = [name for name, each in component["inputProperties"].items() if not each.get("plain")]
-    assert with_outputs == ["namespace"]
+    assert with_outputs == ["namespace", "policy"]
+
+
+def test_of_a_policy_only_the_namespaces_take_outputs(schema: Any) -> None:
+    inputs = schema["resources"]["k3k:index:Policy"]["inputProperties"]
+    assert [name for name, each in inputs.items() if not each.get("plain")] == []
+    assert "plain" not in inputs["namespaces"]["items"]
 
 
 def test_every_field_has_a_description_of_one_line(schema: Any) -> None:
     groups = {name: each["properties"] for name, each in schema["types"].items()}
-    groups["arguments"] = schema["resources"]["k3k:index:Cluster"]["inputProperties"]
-    assert len(groups) == 7
+    groups |= {name: each["inputProperties"] for name, each in schema["resources"].items()}
+    assert len(groups) == 10
     for group, fields in groups.items():
         for name, field in fields.items():
             assert field.get("description", "").endswith((".", "`.")), f"{group}.{name}"

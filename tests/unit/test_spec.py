@@ -2,10 +2,11 @@ import math
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
-from k3k_pulumi.args import VirtualClusterArgs
+from k3k_pulumi.args import VirtualClusterArgs, VirtualClusterPolicyArgs
 from k3k_pulumi.errors import InputError
-from k3k_pulumi.model import VirtualClusterSpec
+from k3k_pulumi.model import VirtualClusterPolicySpec, VirtualClusterSpec
 from tests.unit.support import manifests, spec
 
 LONG = "c" * 46
@@ -306,13 +307,28 @@ def test_the_longest_name_leaves_every_derived_name_and_label_valid() -> None:
     assert all(len(name) <= 63 for name in (names.api, names.kubelet, names.server))
 
 
-def test_arguments_and_model_have_the_same_fields() -> None:
-    assert set(VirtualClusterArgs.__annotations__) == set(VirtualClusterSpec.model_fields) - {"name"}
-    for group in ("images", "dns", "expose", "persistence", "resources"):
-        (args,) = (
-            each for each in VirtualClusterArgs.__annotations__[group].__args__ if each is not type(None)
-        )
-        model = VirtualClusterSpec.model_fields[group].annotation
+@pytest.mark.parametrize(
+    ("arguments", "spec_class", "groups"),
+    [
+        (
+            VirtualClusterArgs,
+            VirtualClusterSpec,
+            ("images", "dns", "expose", "persistence", "resources", "node_capacity"),
+        ),
+        (
+            VirtualClusterPolicyArgs,
+            VirtualClusterPolicySpec,
+            ("pod_security", "control_plane_defaults", "control_plane_required"),
+        ),
+    ],
+)
+def test_arguments_and_model_have_the_same_fields(
+    arguments: Any, spec_class: type[BaseModel], groups: tuple[str, ...]
+) -> None:
+    assert set(arguments.__annotations__) == set(spec_class.model_fields) - {"name"}
+    for group in groups:
+        (args,) = (each for each in arguments.__annotations__[group].__args__ if each is not type(None))
+        model = spec_class.model_fields[group].annotation
         assert isinstance(model, type)
         assert set(args.__annotations__) == set(model.model_fields)
 
