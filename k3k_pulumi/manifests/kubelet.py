@@ -80,6 +80,7 @@ def _config(spec: VirtualClusterSpec) -> str:
             "clusterDomain": spec.cluster_domain,
             "version": str(spec.version),
             "deniedCidrs": network.denied_cidrs(spec),
+            "nameServers": spec.egress != "none",
             **nodes,
         }
     )

@@ -2,6 +2,9 @@
 
 Rules see packets after DNAT, so ports are those of pods, never of Services. A node may always reach its own
 pods.
+
+What workloads may is two policies, one for each direction, which leave out the pods that a NetworkPolicy of
+the tenant's isolates in that direction: for those the virtual kubelet makes policies that allow less.
 """
 
 from __future__ import annotations
@@ -17,9 +20,14 @@ from k3k_pulumi.manifests.services import (
     KUBELET_LAST_PORT,
     SERVER_PORT,
 )
-from k3k_pulumi.model import VirtualClusterSpec, networks
+from k3k_pulumi.model import PREFIX, VirtualClusterSpec, networks
 
 Rule = dict[str, Any]
+
+ISOLATED_INGRESS = f"{PREFIX}isolated-ingress"
+"""Label that the virtual kubelet gives the host pods which a NetworkPolicy of the tenant's isolates."""
+ISOLATED_EGRESS = f"{PREFIX}isolated-egress"
+"""The same for the other direction."""
 
 _WHOLE = {4: "0.0.0.0/0", 6: "::/0"}
 
@@ -34,14 +42,32 @@ def network_policies(spec: VirtualClusterSpec) -> list[Manifest]:
     dns = objects.selector(spec, objects.DNS)
     kubelet_ports = [_tcp(KUBELET_FIRST_PORT, KUBELET_LAST_PORT), _tcp(EXTENSION_PORT)]
     return [
-        _policy(spec, names.default_deny, spec.namespace, objects.WORKLOAD, workloads, [], []),
+        _policy(spec, names.default_deny, spec.namespace, objects.WORKLOAD, workloads, ingress=[], egress=[]),
+        # As a node reaches its pods, whatever a tenant's policies say: for webhooks and proxies.
         _policy(
             spec,
             names.workload,
             spec.namespace,
             objects.WORKLOAD,
             workloads,
-            ingress=[{"from": [_pods(workloads), _pods(servers, control_plane)]}],
+            ingress=[{"from": [_pods(servers, control_plane)]}],
+        ),
+        _policy(
+            spec,
+            names.workload_ingress,
+            spec.namespace,
+            objects.WORKLOAD,
+            workloads,
+            lacks=ISOLATED_INGRESS,
+            ingress=[{"from": [_pods(workloads)]}],
+        ),
+        _policy(
+            spec,
+            names.workload_egress,
+            spec.namespace,
+            objects.WORKLOAD,
+            workloads,
+            lacks=ISOLATED_EGRESS,
             egress=[
                 {"to": [_pods(workloads)]},
                 {"to": [_pods(servers, control_plane)], "ports": [_tcp(SERVER_PORT)]},
@@ -49,7 +75,7 @@ def network_policies(spec: VirtualClusterSpec) -> list[Manifest]:
                 *_outward(spec),
             ],
         ),
-        _policy(spec, names.default_deny, control_plane, objects.SERVER, everything, [], []),
+        _policy(spec, names.default_deny, control_plane, objects.SERVER, everything, ingress=[], egress=[]),
         _policy(
             spec,
             names.server,
@@ -141,14 +167,21 @@ def _policy(
     namespace: str,
     component: str,
     pods: dict[str, str],
-    ingress: list[Rule],
-    egress: list[Rule],
+    *,
+    ingress: list[Rule] | None = None,
+    egress: list[Rule] | None = None,
+    lacks: str = "",
 ) -> Manifest:
-    body: dict[str, Any] = {"podSelector": {"matchLabels": pods}, "policyTypes": ["Ingress", "Egress"]}
-    if ingress:
-        body["ingress"] = ingress
-    if egress:
-        body["egress"] = egress
+    """A policy of the directions that are given, an empty one of which denies; for pods without a label."""
+    directions = {"Ingress": ingress, "Egress": egress}
+    selector: Rule = {"matchLabels": pods}
+    if lacks:
+        selector["matchExpressions"] = [{"key": lacks, "operator": "DoesNotExist"}]
+    body: dict[str, Any] = {
+        "podSelector": selector,
+        "policyTypes": [direction for direction, rules in directions.items() if rules is not None],
+    }
+    body |= {direction.lower(): rules for direction, rules in directions.items() if rules}
     return make(spec, "NetworkPolicy", name, component, namespace, spec=body)
 
 

@@ -61,8 +61,18 @@ class Names:
 
     @property
     def workload(self) -> str:
-        """ServiceAccount of the host pods, and the NetworkPolicy that says what they may reach."""
+        """ServiceAccount of the host pods, and the NetworkPolicy by which the API server reaches them."""
         return f"{self.cluster}-workload"
+
+    @property
+    def workload_ingress(self) -> str:
+        """NetworkPolicy that says who else reaches the host pods, unless the tenant's own say it."""
+        return f"{self.cluster}-workload-ingress"
+
+    @property
+    def workload_egress(self) -> str:
+        """NetworkPolicy that says what the host pods may reach, unless the tenant's own say it."""
+        return f"{self.cluster}-workload-egress"
 
     @property
     def default_deny(self) -> str:

@@ -83,6 +83,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
         unused_node_seconds: How long no pod must have named a Node before it goes.
         denied_cidrs: Where the cluster's pods may not connect to; EndpointSlices of a tenant's own lead to no
             such address that is not a pod's of the cluster.
+        name_servers: Whether they may, all the same, connect to port 53 there.
         paths: Where files are.
         health_port: Port of /livez and /readyz.
         extension_port: Port for the virtual API server's aggregator and webhooks. The NetworkPolicies open
@@ -111,6 +112,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     mirror_host_nodes: bool = False
     unused_node_seconds: float = 60.0
     denied_cidrs: tuple[str, ...] = ("0.0.0.0/0", "::/0")
+    name_servers: bool = False
     paths: Paths = Paths()
     health_port: int = 8081
     first_port: int = 10250

@@ -12,7 +12,7 @@ CONTROL_PLANE = "team-c-control-plane"
 
 def rules(name: str, namespace: str, direction: str, **args: Any) -> list[Any]:
     body = find(manifests("c", **args), "NetworkPolicy", name, namespace)["spec"]
-    assert body["policyTypes"] == ["Ingress", "Egress"]
+    assert direction.title() in body["policyTypes"]
     found: list[Any] = body.get(direction, [])
     return found
 
@@ -47,9 +47,34 @@ def test_everything_of_the_cluster_is_denied_by_default(namespace: str, selected
 
 
 def test_workloads_are_reached_by_their_own_cluster_alone() -> None:
-    assert rules("c-workload", "team", "ingress") == [
-        {"from": [pods("workload"), pods("server", CONTROL_PLANE)]}
-    ]
+    assert rules("c-workload", "team", "ingress") == [{"from": [pods("server", CONTROL_PLANE)]}]
+    assert rules("c-workload-ingress", "team", "ingress") == [{"from": [pods("workload")]}]
+
+
+def test_pods_that_a_tenant_isolates_keep_their_api_server_and_what_the_other_direction_allows() -> None:
+    workloads = {"k3k-pulumi.io/cluster": "c", "k3k-pulumi.io/component": "workload"}
+    made = {
+        each["metadata"]["name"]: each["spec"]
+        for each in manifests("c")
+        if each["kind"] == "NetworkPolicy" and each["metadata"]["namespace"] == "team"
+    }
+    chosen = {
+        name: (spec["policyTypes"], spec["podSelector"].get("matchExpressions", []))
+        for name, spec in made.items()
+    }
+    assert chosen == {
+        "c-default-deny": (["Ingress", "Egress"], []),
+        "c-workload": (["Ingress"], []),
+        "c-workload-ingress": (
+            ["Ingress"],
+            [{"key": "k3k-pulumi.io/isolated-ingress", "operator": "DoesNotExist"}],
+        ),
+        "c-workload-egress": (
+            ["Egress"],
+            [{"key": "k3k-pulumi.io/isolated-egress", "operator": "DoesNotExist"}],
+        ),
+    }
+    assert all(spec["podSelector"]["matchLabels"] == workloads for spec in made.values())
 
 
 def test_workloads_reach_their_own_cluster_and_outward_as_chosen() -> None:
@@ -58,9 +83,9 @@ def test_workloads_reach_their_own_cluster_and_outward_as_chosen() -> None:
         {"to": [pods("server", CONTROL_PLANE)], "ports": API},
         {"to": [pods("dns", CONTROL_PLANE)], "ports": COREDNS},
     ]
-    assert rules("c-workload", "team", "egress", egress="none") == own
-    assert rules("c-workload", "team", "egress", egress="all") == [*own, {}]
-    *first, dns, internet = rules("c-workload", "team", "egress", host_cidrs=["198.51.100.0/24"])
+    assert rules("c-workload-egress", "team", "egress", egress="none") == own
+    assert rules("c-workload-egress", "team", "egress", egress="all") == [*own, {}]
+    *first, dns, internet = rules("c-workload-egress", "team", "egress", host_cidrs=["198.51.100.0/24"])
     assert first == own
     assert dns == DNS
     four, six = (peer["ipBlock"] for peer in internet["to"])
@@ -82,7 +107,7 @@ def test_servers_reach_no_more_than_workloads_but_the_kubelet() -> None:
     own = [{"to": [pods("kubelet")], "ports": KUBELET}, {"to": [pods("workload", "team")]}]
     assert rules("c-server", CONTROL_PLANE, "egress", egress="none") == own
     outward = rules("c-server", CONTROL_PLANE, "egress")[2:]
-    assert outward == rules("c-workload", "team", "egress")[3:]
+    assert outward == rules("c-workload-egress", "team", "egress")[3:]
 
 
 def test_the_kubelet_is_reached_by_servers_alone_and_reaches_the_host() -> None:
@@ -121,7 +146,7 @@ def test_endpoint_slices_of_tenants_are_denied_what_their_workloads_are(host_cid
         found: list[str] = json.loads(config)["deniedCidrs"]
         return found
 
-    (internet,) = rules("c-workload", "team", "egress", host_cidrs=host_cidrs)[-1:]
+    (internet,) = rules("c-workload-egress", "team", "egress", host_cidrs=host_cidrs)[-1:]
     assert denied("internet") == [cidr for peer in internet["to"] for cidr in peer["ipBlock"]["except"]]
     assert denied("none") == ["0.0.0.0/0", "::/0"]
     assert denied("all") == []

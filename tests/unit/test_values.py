@@ -116,5 +116,7 @@ def test_names_of_all_host_objects() -> None:
         "service_account_issuer": "https://my-c-api.planes.svc",
         "service_account_key": "my-c-service-account-key",
         "workload": "my-c-workload",
+        "workload_ingress": "my-c-workload-ingress",
+        "workload_egress": "my-c-workload-egress",
     }
     assert all_names.claim(0) == "data-my-c-server-0"
