@@ -109,6 +109,8 @@ class NodeCapacityArgs(TypedDict, total=False):
     """Local disk, for example `100Gi`."""
     pods: Optional[int]
     """Number of pods."""
+    extended_resources: Optional[Mapping[str, int]]
+    """Devices and the like, by the names that the host's nodes have them by: `{"example.com/gpu": 4}`."""
 
 
 class VirtualClusterArgs(TypedDict, total=False):

@@ -62,12 +62,12 @@ def deployment(spec: VirtualClusterSpec) -> Manifest:
 
 def _config(spec: VirtualClusterSpec) -> str:
     names = spec.names
-    capacity = spec.node_capacity.model_dump(exclude_none=True)
+    capacity = spec.node_capacity.model_dump(exclude_defaults=True)
     nodes: dict[str, Any] = {}
     if spec.mirror_host_nodes:
         nodes["mirrorHostNodes"] = True
     if capacity:
-        nodes["nodeCapacity"] = {key.replace("_", "-"): str(value) for key, value in capacity.items()}
+        nodes["nodeCapacity"] = {key.replace("_", "-"): _amount(value) for key, value in capacity.items()}
     return _json(
         {
             "cluster": spec.name,
@@ -84,6 +84,11 @@ def _config(spec: VirtualClusterSpec) -> str:
             **nodes,
         }
     )
+
+
+def _amount(value: Any) -> Any:
+    """Quantities as the kubelet takes them: text."""
+    return {name: str(amount) for name, amount in value.items()} if isinstance(value, dict) else str(value)
 
 
 def _container(spec: VirtualClusterSpec) -> dict[str, Any]:

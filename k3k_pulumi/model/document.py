@@ -11,20 +11,44 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from k3k_pulumi.model.fragments import TOLERATIONS, ListOf, MapOf, boolean, choice, text
+from k3k_pulumi.model.fragments import (
+    AFFINITY,
+    TOLERATIONS,
+    ListOf,
+    MapOf,
+    boolean,
+    choice,
+    integer,
+    text,
+)
 
 API_VERSION = "k3k-pulumi.io/v1"
 
 _SELECTOR = {"matchLabels": MapOf(text)}
 _TO_HOST = {"enabled": boolean, "selector": _SELECTOR}
 _FROM_HOST = {**_TO_HOST, "names": ListOf(text)}
+_POD_SETTINGS = {
+    "nodeSelector": MapOf(text),
+    "tolerations": TOLERATIONS,
+    "affinity": {"nodeAffinity": AFFINITY["nodeAffinity"]},
+    "priorityClass": text,
+    "runtimeClass": text,
+    "hostUsers": boolean,
+    "securityContext": {
+        "runAsNonRoot": boolean,
+        "runAsUser": integer,
+        "runAsGroup": integer,
+        "readOnlyRootFilesystem": boolean,
+        "allowPrivilegeEscalation": boolean,
+        "capabilities": {"drop": ListOf(text)},
+    },
+}
 
 DOCUMENT = {
     "pods": {
         "hostNetwork": boolean,
         "hostPID": boolean,
         "hostIPC": boolean,
-        "hostUsers": boolean,
         "hostPorts": boolean,
         "hostProbes": boolean,
         "hostPaths": ListOf({"path": text, "readOnly": boolean}),
@@ -52,13 +76,14 @@ DOCUMENT = {
         "runtimeClasses": ListOf(text),
         "resourceClaims": ListOf(text),
         "resourceClaimTemplates": ListOf(text),
-        "nodeSelector": MapOf(text),
-        "tolerations": TOLERATIONS,
         "allowedTolerations": TOLERATIONS,
         "labels": ListOf(text),
         "annotations": ListOf(text),
         "serviceAccounts": ListOf({"namespace": text, "name": text, "hostServiceAccount": text}),
         "alwaysPullImages": boolean,
+        "imageRegistries": ListOf(text),
+        "defaults": _POD_SETTINGS,
+        "required": _POD_SETTINGS,
     },
     "sync": {
         "toHost": {

@@ -142,6 +142,19 @@ def _check_key(key: str) -> None:
         raise wrong(f"has the key {key!r}, which k3k_pulumi sets itself: choose another one")
 
 
+def _check_extended(values: Mapping[str, int]) -> Mapping[str, int]:
+    for name, value in values.items():
+        if "/" not in name or not _QUALIFIED.fullmatch(name) or _is_of_kubernetes(name):
+            raise wrong(f"has the name {name!r}: must be of a device or the like, as example.com/gpu")
+        if value < 0:
+            raise wrong(f"has {value} of {name}: must be 0 or more")
+    return values
+
+
+def _is_of_kubernetes(name: str) -> bool:
+    return name.partition("/")[0] == "kubernetes.io" or ".kubernetes.io/" in name
+
+
 def _positive(value: Any) -> str:
     if quantity.parse(value) <= Decimal(0):
         raise ValueError("must be more than 0")
@@ -235,6 +248,9 @@ class NodeCapacity(Part):
     memory: Size | None = None
     ephemeral_storage: Size | None = None
     pods: Integer | None = None
+    extended_resources: Annotated[dict[str, Integer], AfterValidator(_check_extended)] = Field(
+        default_factory=dict
+    )
 
     @field_validator("pods")
     @classmethod

@@ -20,7 +20,7 @@ from k3k_kubelet.translate.table.volumes import ENV, ENV_FROM, VOLUME
 from kubelet.docs.values import default
 
 _TEXT = Path(__file__).parent / "behaviour.md"
-_KEY = re.compile(r"pods\.\w+")
+_KEY = re.compile(r"pods\.\w+(\.\w+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,7 @@ def render() -> str:
     parts = {
         "fields": "\n".join(section(group) for group in GROUPS),
         "policy": _policy(),
+        "settings": _settings(),
         "status": _status(),
         "counts": _counts(),
     }
@@ -204,3 +205,21 @@ def _policy() -> str:
     for key, value in keys.items():
         lines.append(f"| `pods.{key}` | {default(value['default'])} | {value['description']} |")
     return "\n".join(lines)
+
+
+def settings() -> Iterator[tuple[str, str]]:
+    """The keys of `pods.defaults` and `pods.required`, with what they do."""
+    structs = policy.schema()["$defs"]
+    for key, value in structs["PodSettings"]["properties"].items():
+        if key != "securityContext":
+            yield key, value["description"]
+    for key, value in structs["SecurityContext"]["properties"].items():
+        if key != "capabilities":
+            yield f"securityContext.{key}", value["description"]
+    for key, value in structs["Capabilities"]["properties"].items():
+        yield f"securityContext.capabilities.{key}", value["description"]
+
+
+def _settings() -> str:
+    lines = ["| key | what it is |", "|---|---|"]
+    return "\n".join([*lines, *(f"| `{key}` | {description} |" for key, description in settings())])

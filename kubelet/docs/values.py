@@ -10,4 +10,6 @@ def default(value: Any) -> str:
         return ", ".join(f"`{each}`" for each in value) or "none"
     if isinstance(value, dict):
         return "all" if value == {"matchLabels": {}} else "none"
+    if value is None:
+        return "any"
     return f"`{json.dumps(value)}`"

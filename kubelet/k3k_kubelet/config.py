@@ -36,6 +36,7 @@ class NodeCapacity(
     memory: str | None = None
     ephemeral_storage: str | None = None
     pods: str | None = None
+    extended_resources: dict[str, str] = {}
 
     def resources(self) -> dict[str, str]:
         """Those that are set, by their names in Node.status.capacity."""
@@ -45,7 +46,9 @@ class NodeCapacity(
             "ephemeral-storage": self.ephemeral_storage,
             "pods": self.pods,
         }
-        return {name: amount for name, amount in found.items() if amount is not None}
+        return {
+            name: amount for name, amount in found.items() if amount is not None
+        } | self.extended_resources
 
 
 class Paths(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

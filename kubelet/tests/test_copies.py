@@ -224,7 +224,7 @@ def test_a_right_that_is_missing_is_told_without_the_account_that_lacks_it(clust
         try:
             await budget(world)
             event = await world.event("web", "HostCopyFailed")
-            assert event["message"] == "the virtual kubelet has no right to make copies of this kind"
+            assert event["message"] == "the virtual kubelet has no right on the host to do this"
         finally:
             await world.host.patch(ROLES, NAMESPACE, f"{CLUSTER}-kubelet", {"rules": role["rules"]})
         await copied(world)

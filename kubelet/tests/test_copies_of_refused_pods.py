@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from k3k_kubelet.api import CONFIG_MAPS, PODS, SECRETS, Resource
+from k3k_kubelet.api import CONFIG_MAPS, PODS, SECRETS
 from k3k_kubelet.translate import services
 
 from kubelet.tests.clusters import NAMESPACE, Clusters, decoded
+from kubelet.tests.refusals import quota, refused
 from kubelet.tests.waiting import eventually, never
 from kubelet.tests.world import World, condition, in_world
 
 pytestmark = pytest.mark.xdist_group("kubelet-clusters")  # two clusters per worker that runs any of them
-
-QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota")
-POLICIES = Resource(
-    "admissionregistration.k8s.io",
-    "v1",
-    "validatingadmissionpolicies",
-    "ValidatingAdmissionPolicy",
-    namespaced=False,
-)
-BINDINGS = Resource(
-    POLICIES.group,
-    "v1",
-    "validatingadmissionpolicybindings",
-    "ValidatingAdmissionPolicyBinding",
-    namespaced=False,
-)
 
 
 def user_of(secret: str) -> dict[str, Any]:
@@ -38,24 +21,6 @@ def user_of(secret: str) -> dict[str, Any]:
         "container": {"envFrom": [{"secretRef": {"name": secret}}]},
         "automountServiceAccountToken": True,
     }
-
-
-@asynccontextmanager
-async def no_more_pods(world: World) -> AsyncIterator[None]:
-    """A quota on the host that is full."""
-    spec = {"hard": {"pods": "0"}}
-    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "full"}, "spec": spec}
-    await world.host.create(QUOTAS, NAMESPACE, quota)
-    try:
-
-        async def counts() -> bool:
-            found = await world.host.get(QUOTAS, NAMESPACE, "full")
-            return "pods" in (found.get("status", {}).get("hard") or {})
-
-        await eventually(counts)
-        yield
-    finally:
-        await world.host.delete(QUOTAS, NAMESPACE, "full")
 
 
 def test_a_pod_that_the_hosts_quota_refuses_leaves_no_copies_until_there_is_room(clusters: Clusters) -> None:
@@ -69,7 +34,7 @@ def test_a_pod_that_the_hosts_quota_refuses_leaves_no_copies_until_there_is_room
             tokens = [secret for name in names for secret in await world.token_secrets(name)]
             return not any(copies) and not tokens and not await world.host_get(CONFIG_MAPS, services.LINKS)
 
-        async with no_more_pods(world):
+        async with quota(world, {"pods": "0"}):  # it is full
             for name in names:
                 await world.pod(name, **user_of(name))
             for name in names:
@@ -113,49 +78,25 @@ def test_a_copy_that_the_host_does_not_let_change_is_told_to_its_users(clusters:
         await world.create(CONFIG_MAPS, "settings", data={"a": "1"})
         await world.pod("user", container={"envFrom": [{"configMapRef": {"name": "settings"}}]})
         await world.host_pod("user")
-        name = f"frozen-{world.namespace}"
-        await _freeze(world, name, world.host_name("settings"))
-        try:
+        copy = world.host_name("settings")
+        async with refused(world, "UPDATE", CONFIG_MAPS, copy, "'frozen here'"):
 
-            async def refused() -> dict[str, Any] | None:
+            async def holds() -> dict[str, Any] | None:
                 change = {"data": {"a": "2"}}
                 try:
-                    await world.host.patch(CONFIG_MAPS, NAMESPACE, world.host_name("settings"), change)
-                except Exception as error:  # the policy holds from a moment after its creation
+                    await world.host.patch(CONFIG_MAPS, NAMESPACE, copy, change)
+                except Exception as error:  # it does from a moment after its creation
                     return {"said": str(error)}
                 return None
 
-            await eventually(refused)
+            await eventually(holds)
             await world.virtual.patch(CONFIG_MAPS, world.namespace, "settings", {"data": {"a": "3"}})
             event = await world.event("user", "HostCopyNotUpdated")
             assert event["message"].startswith(
                 'ConfigMap settings is not brought up to date on the host: configmaps "settings" is forbidden'
             )
             assert "frozen here" in event["message"]
-        finally:
-            await world.host.delete(BINDINGS, None, name)
-            await world.host.delete(POLICIES, None, name)
         await world.until_host(CONFIG_MAPS, "settings", lambda copy: copy["data"] == {"a": "3"})
         await world.virtual.delete(PODS, world.namespace, "user", grace_period=0)
 
     in_world(clusters, test)
-
-
-async def _freeze(world: World, name: str, config_map: str) -> None:
-    """Has the host refuse every change of one ConfigMap."""
-    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["configmaps"]}
-    spec = {
-        "matchConstraints": {"resourceRules": [rule]},
-        "matchConditions": [{"name": "it", "expression": f"object.metadata.name == '{config_map}'"}],
-        "validations": [{"expression": "false", "message": "frozen here"}],
-    }
-    binding = {"policyName": name, "validationActions": ["Deny"]}
-    for resource, body in ((POLICIES, spec), (BINDINGS, binding)):
-        metadata = {"name": name}
-        whole = {
-            "apiVersion": resource.api_version,
-            "kind": resource.kind,
-            "metadata": metadata,
-            "spec": body,
-        }
-        await world.host.create(resource, None, whole)

@@ -8,7 +8,7 @@ from k3k_kubelet.translate.schema import SAME, Field, rows
 
 from kubelet.docs import services, sync
 from kubelet.docs.__main__ import PAGE, SERVICES, SYNC
-from kubelet.docs.page import GROUPS, Group, named, render, target
+from kubelet.docs.page import GROUPS, Group, named, render, settings, target
 
 
 def test_the_pages_are_up_to_date() -> None:
@@ -56,6 +56,17 @@ def test_the_page_has_every_key_of_the_policy_with_its_default() -> None:
         assert value["description"] in text
     keys = set(re.findall(r"`pods\.(\w+)`", text))
     assert keys <= policy.schema()["$defs"]["Pods"]["properties"].keys()
+
+
+def test_the_page_has_every_key_of_what_the_policy_gives_pods() -> None:
+    text = PAGE.read_text()
+    found = dict(settings())
+    assert {key.partition(".")[0] for key in found} == policy.schema()["$defs"]["PodSettings"][
+        "properties"
+    ].keys()
+    assert [key for key, description in found.items() if f"| `{key}` | {description} |" not in text] == []
+    named_there = set(re.findall(r"`pods\.(?:defaults|required)\.([\w.]+)`", text))
+    assert named_there <= {*found, "securityContext"}
 
 
 @pytest.mark.parametrize("direction", ["toHost", "fromHost"])

@@ -47,13 +47,42 @@ def test_every_key_that_may_be_left_out_has_a_default() -> None:
 
 
 def test_every_key_is_described() -> None:
-    like_kubernetes = ("Toleration.",)
+    like_kubernetes = (
+        "Toleration.",
+        "Affinity.",
+        "NodeAffinity.",
+        "NodeSelector.",
+        "NodeSelectorTerm.",
+        "NodeSelectorRequirement.",
+        "PreferredSchedulingTerm.",
+    )
     keys = [each for each in properties() if not each[0].startswith(like_kubernetes)]
     assert [place for place, value in keys if not value.get("description")] == []
 
 
 ON = {"enabled": True, "selector": {"matchLabels": {}}}
 OFF = {**ON, "enabled": False}
+NOTHING = {
+    "nodeSelector": {},
+    "tolerations": [],
+    "affinity": {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []},
+            "preferredDuringSchedulingIgnoredDuringExecution": [],
+        }
+    },
+    "priorityClass": None,
+    "runtimeClass": None,
+    "hostUsers": None,
+    "securityContext": {
+        "runAsNonRoot": None,
+        "runAsUser": None,
+        "runAsGroup": None,
+        "readOnlyRootFilesystem": None,
+        "allowPrivilegeEscalation": None,
+        "capabilities": {"drop": []},
+    },
+}
 
 
 def test_the_defaults_are_baseline() -> None:
@@ -64,7 +93,6 @@ def test_the_defaults_are_baseline() -> None:
             "hostNetwork": False,
             "hostPID": False,
             "hostIPC": False,
-            "hostUsers": True,
             "hostPorts": False,
             "hostProbes": False,
             "hostPaths": [],
@@ -90,13 +118,14 @@ def test_the_defaults_are_baseline() -> None:
             "runtimeClasses": [],
             "resourceClaims": [],
             "resourceClaimTemplates": [],
-            "nodeSelector": {},
-            "tolerations": [],
             "allowedTolerations": [],
             "labels": [],
             "annotations": [],
             "serviceAccounts": [],
             "alwaysPullImages": False,
+            "imageRegistries": None,
+            "defaults": NOTHING,
+            "required": NOTHING,
         },
         "sync": {
             "toHost": {
@@ -142,8 +171,29 @@ FULL = document(
     capabilities=[],
     seccompProfiles=["RuntimeDefault", "Unconfined", "Localhost/a/b.json", "Localhost/*"],
     defaultSeccompProfile="",
-    nodeSelector={"example.com/pool": "a", "b": ""},
-    tolerations=[{"key": "a", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5}],
+    imageRegistries=["registry.example.com/team/", "localhost", "[2001:db8::1]:5000/a/b__c", "docker.io/"],
+    defaults={"hostUsers": False, "priorityClass": "low", "runtimeClass": "gvisor"},
+    required={
+        "nodeSelector": {"example.com/pool": "a", "b": ""},
+        "tolerations": [{"key": "a", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5}],
+        "affinity": {
+            "nodeAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": {
+                    "nodeSelectorTerms": [
+                        {
+                            "matchExpressions": [{"key": "zone", "operator": "In", "values": ["a", "b"]}],
+                            "matchFields": [{"key": "metadata.name", "operator": "NotIn", "values": ["n.x"]}],
+                        },
+                        {"matchExpressions": [{"key": "cores", "operator": "Gt", "values": ["8"]}]},
+                    ]
+                },
+                "preferredDuringSchedulingIgnoredDuringExecution": [
+                    {"weight": 5, "preference": {"matchExpressions": [{"key": "ssd", "operator": "Exists"}]}}
+                ],
+            }
+        },
+        "securityContext": {"runAsUser": 0, "runAsNonRoot": False, "capabilities": {"drop": ["ALL"]}},
+    },
     allowedTolerations=[{"operator": "Exists"}, {"key": "a", "value": "b"}],
     labels=["app", "example.com/"],
     annotations=["example.com/x"],
@@ -163,9 +213,16 @@ def test_a_document_is_read() -> None:
     jsonschema.validate(FULL, SCHEMA)
 
 
+def test_settings_for_the_host_are_those_of_the_document() -> None:
+    found = policy.load(json.dumps(FULL)).pods
+    assert found.required.manifest() == FULL["pods"]["required"]
+    assert found.defaults.manifest() == FULL["pods"]["defaults"]
+    assert Policy().pods.required.manifest() == {}
+
+
 def test_tolerations_for_the_host() -> None:
     found = policy.load(json.dumps(FULL)).pods
-    assert [each.manifest() for each in (*found.tolerations, *found.allowed_tolerations)] == [
+    assert [each.manifest() for each in (*found.required.tolerations, *found.allowed_tolerations)] == [
         {"key": "a", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5},
         {"operator": "Exists"},
         {"key": "a", "operator": "Equal", "value": "b"},
@@ -223,8 +280,49 @@ BAD: list[tuple[Any, str]] = [
     (document(seccompProfiles=["Localhost"]), "$.pods.seccompProfiles[0]: Expected `str` matching regex"),
     (document(appArmorProfiles=["runtime/default"]), "$.pods.appArmorProfiles[0]: Expected `str` matching"),
     (document(procMounts=["Other"]), "$.pods.procMounts[0]: Invalid enum value 'Other'"),
-    (document(nodeSelector={"a b": "c"}), "key in $.pods.nodeSelector: Expected `str` matching regex"),
-    (document(nodeSelector={"a": "x" * 64}), "$.pods.nodeSelector[...]: Expected `str` of length <= 63"),
+    (document(hostUsers=False), "$.pods: Object contains unknown field `hostUsers`"),
+    (document(tolerations=[]), "$.pods: Object contains unknown field `tolerations`"),
+    *(
+        (document(imageRegistries=[entry]), "$.pods.imageRegistries[0]: Expected `str` matching regex")
+        for entry in (
+            "",
+            "nginx",
+            "team/",
+            "*.example.com",
+            "example.com/*",
+            "example.com//a",
+            "a.b/C",
+            "a.b/x:1",
+        )
+    ),
+    (document(imageRegistries="docker.io"), "$.pods.imageRegistries: Expected `array | null`, got `str`"),
+    *(
+        (
+            document(**{part: {"nodeSelector": {"a b": "c"}}}),
+            f"key in $.pods.{part}.nodeSelector: Expected `str` matching regex",
+        )
+        for part in ("defaults", "required")
+    ),
+    (
+        document(required={"nodeSelector": {"a": "x" * 64}}),
+        "$.pods.required.nodeSelector[...]: Expected `str` of length <= 63",
+    ),
+    (
+        document(required={"securityContext": {"privileged": False}}),
+        "$.pods.required.securityContext: Object contains unknown field `privileged`",
+    ),
+    (
+        document(required={"securityContext": {"runAsUser": -1}}),
+        "$.pods.required.securityContext.runAsUser: Expected `int` >= 0",
+    ),
+    (
+        document(required={"securityContext": {"capabilities": {"drop": ["CAP_CHOWN"]}}}),
+        "$.pods.required.securityContext.capabilities.drop[0]: Expected `str` matching regex",
+    ),
+    (
+        document(defaults={"affinity": {"podAffinity": {}}}),
+        "$.pods.defaults.affinity: Object contains unknown field `podAffinity`",
+    ),
     (document(labels=["k3k-pulumi.io/cluster"]), "$.pods.labels[0]: Expected `str` matching regex"),
     (document(labels=["k3k-pulumi.io/"]), "$.pods.labels[0]: Expected `str` matching regex"),
     (document(annotations=["labels.k3k-pulumi.io/"]), "$.pods.annotations[0]: Expected `str` matching regex"),
@@ -292,8 +390,40 @@ def test_a_toleration_that_kubernetes_would_refuse_is_refused_at_once(
     toleration: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(PolicyError) as caught:
-        policy.load(json.dumps(document(tolerations=[toleration])))
-    assert str(caught.value) == f"policy.json: $.pods.tolerations[0]: {message}"
+        policy.load(json.dumps(document(required={"tolerations": [toleration]})))
+    assert str(caught.value) == f"policy.json: $.pods.required.tolerations[0]: {message}"
+
+
+@pytest.mark.parametrize(
+    ("term", "message"),
+    [
+        ({}, "a term without `matchExpressions` and `matchFields` matches no node"),
+        (
+            {"matchExpressions": [{"key": "a", "operator": "In"}]},
+            "`values` is missing: the operator In needs some",
+        ),
+        (
+            {"matchExpressions": [{"key": "a", "operator": "Exists", "values": ["b"]}]},
+            "`values` must be left out with the operator Exists",
+        ),
+        (
+            {"matchExpressions": [{"key": "a", "operator": "Gt", "values": ["b"]}]},
+            "`values` must be one whole number with the operator Gt",
+        ),
+        (
+            {"matchFields": [{"key": "a", "operator": "In", "values": ["b"]}]},
+            "`matchFields` can only say metadata.name, with In or NotIn and one name of a node",
+        ),
+    ],
+)
+def test_an_affinity_that_kubernetes_would_refuse_is_refused_at_once(
+    term: dict[str, Any], message: str
+) -> None:
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
+    with pytest.raises(PolicyError) as caught:
+        policy.load(json.dumps(document(defaults={"affinity": {"nodeAffinity": required}})))
+    assert str(caught.value).startswith("policy.json: $.pods.defaults.affinity.nodeAffinity.required")
+    assert str(caught.value).endswith(f": {message}")
 
 
 @pytest.mark.parametrize(

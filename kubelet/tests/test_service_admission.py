@@ -6,16 +6,16 @@ import asyncio
 from typing import Any
 
 import pytest
-from k3k_kubelet.api import SERVICES, ApiError, ForbiddenError, InvalidError, Resource
+from k3k_kubelet.api import SERVICES, ApiError, ForbiddenError, InvalidError
 
 from kubelet.tests.clusters import NAMESPACE, Clusters
+from kubelet.tests.refusals import QUOTAS, quota, refused
 from kubelet.tests.services import asked, gone, service, settled, spec, twin
 from kubelet.tests.waiting import eventually
 from kubelet.tests.world import NAMESPACES, World, in_world
 
 pytestmark = pytest.mark.xdist_group("kubelet-clusters")
 
-QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota")
 AT_ONCE = 200
 
 
@@ -77,6 +77,54 @@ def test_a_wish_is_granted_or_refused_in_the_hosts_own_words(clusters: Clusters)
             assert world.host_name(name) not in refused.value.message
             assert name in refused.value.message
             assert await world.host_get(SERVICES, name) is None
+
+    in_world(clusters, test)
+
+
+async def _refusal(world: World, name: str) -> ApiError | None:
+    """What is said to who makes a Service; None if he may."""
+    try:
+        await service(world, name)
+    except ApiError as error:
+        return error
+    await world.virtual.delete(SERVICES, world.namespace, name)
+    await eventually(lambda: gone(world, name))
+    return None
+
+
+def test_no_name_of_the_hosts_is_in_a_refusal(clusters: Clusters) -> None:
+    async def test(world: World) -> None:
+        await asked(world)
+        words = (
+            "'service ' + object.metadata.name + ' is too much in namespace ' + object.metadata.namespace "
+            "+ ' and ' + object.metadata.namespace + '/' + object.metadata.name"
+        )
+        async with refused(world, "CREATE", SERVICES, world.host_name("web"), words):
+            said = await eventually(lambda: _refusal(world, "web"))
+            assert said is not None
+            assert f"service web is too much in namespace {world.namespace} and {world.namespace}/web" in (
+                said.message
+            )
+            assert world.host_name("web") not in said.message
+            assert NAMESPACE not in said.message
+            assert await world.host_get(SERVICES, "web") is None
+        await eventually(lambda: _made(world, "web"))
+
+    in_world(clusters, test)
+
+
+def test_a_full_quota_of_the_hosts_is_told_and_leaves_nothing(clusters: Clusters) -> None:
+    async def test(world: World) -> None:
+        await asked(world)
+        async with quota(world, {"services.nodeports": "0"}):
+            with pytest.raises(ForbiddenError) as said:
+                await service(world, "web", type="NodePort")
+            assert 'services "web" is forbidden: exceeded quota: full, requested: services.nodeports=1' in (
+                said.value.message
+            )
+            assert NAMESPACE not in said.value.message
+            assert await world.host_get(SERVICES, "web") is None
+        assert await service(world, "web", type="NodePort")
 
     in_world(clusters, test)
 

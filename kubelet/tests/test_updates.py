@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -49,6 +50,17 @@ def cpu_of(pod: Object) -> str:
     return found
 
 
+async def refused(world: World, name: str, image: str) -> bool:
+    """Whether a new pod with an image is refused: the policy is read each 2 s."""
+    await world.pod(name, container={"image": image})
+
+    async def decided() -> str:
+        pod, copy = await world.get(PODS, name), await world.host_get(PODS, name)
+        return "made" if copy else ((pod or {}).get("status") or {}).get("reason", "")
+
+    return await eventually(decided) == "HostPodRefused"
+
+
 def waiting(pod: Object, name: str) -> Object:
     """Why an ephemeral container waits, `{}` if it does not."""
     found = pod["status"].get("ephemeralContainerStatuses") or ()
@@ -69,6 +81,61 @@ def test_a_new_toleration_reaches_the_copy(clusters: Clusters) -> None:
             await change(world, "tolerant", {"tolerations": [*pod["spec"]["tolerations"], gpu]})
             copy = await world.until_host(PODS, "tolerant", lambda pod: gpu in pod["spec"]["tolerations"])
             assert len(copy["spec"]["tolerations"]) == 3
+        finally:
+            clusters.set_policy()
+
+    in_world(clusters, test)
+
+
+def test_a_new_toleration_that_is_not_allowed_is_told(clusters: Clusters) -> None:
+    async def test(world: World) -> None:
+        await world.pod("tolerant")
+        await world.running("tolerant", "node-a")
+        pod = await world.get(PODS, "tolerant")
+        assert pod is not None
+        disk = {"key": "disk", "operator": "Exists", "effect": "NoSchedule"}
+        await change(world, "tolerant", {"tolerations": [*pod["spec"]["tolerations"], disk]})
+        event = await world.event("tolerant", "FieldDropped")
+        assert event["message"].startswith(
+            "spec.tolerations[2]: the pod does not tolerate the host's taint disk: "
+        )
+        copy = await world.host_get(PODS, "tolerant")
+        assert copy is not None
+        assert disk not in copy["spec"]["tolerations"]
+
+    in_world(clusters, test)
+
+
+def test_an_image_of_another_registry_stays_inside_until_the_policy_has_it(clusters: Clusters) -> None:
+    async def test(world: World) -> None:
+        own, other = "docker.io/library/", "registry.example.com"
+        clusters.set_policy(imageRegistries=[own])
+        try:
+            await world.pod("web", metadata={"labels": {"a": "1"}})
+            await world.running("web", "node-a")
+            numbers = itertools.count()
+            await eventually(lambda: refused(world, f"probe-{next(numbers)}", f"{other}/probe"))
+            image = f"{other}/web:2"
+            await change(world, "web", {"containers": [{"name": "c", "image": image}]})
+            event = await world.event("web", "HostPodNotUpdated")
+            assert event["message"] == (
+                f"spec.containers[0].image: '{image}' is of {other}/web, which is not allowed in this "
+                f"cluster; allowed by pods.imageRegistries of the cluster's policy: {own}"
+            )
+            await change(world, "web", {}, labels={"a": "2"})  # all else follows
+            copy = await world.until_host(
+                PODS, "web", lambda pod: pod["metadata"]["labels"]["labels.k3k-pulumi.io/a"] == "2"
+            )
+            assert copy["spec"]["containers"][0]["image"] == "busybox"
+            debugger = {"name": "debugger", "image": f"{other}/debug"}
+            await change(world, "web", {"ephemeralContainers": [debugger]}, "ephemeralcontainers")
+            pod = await world.until("web", lambda pod: waiting(pod, "debugger"))
+            assert waiting(pod, "debugger")["reason"] == "EphemeralContainerRefused"
+            assert "spec.ephemeralContainers[0].image" in waiting(pod, "debugger")["message"]
+
+            clusters.set_policy(imageRegistries=[own, other])
+            await world.until_host(PODS, "web", lambda pod: pod["spec"]["containers"][0]["image"] == image)
+            await world.until_host(PODS, "web", lambda pod: pod["spec"].get("ephemeralContainers"))
         finally:
             clusters.set_policy()
 

@@ -17,6 +17,9 @@ def document(**args: Any) -> Any:
 
 
 def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema that stands elsewhere, or beside null."""
+    if "anyOf" in schema:
+        (schema,) = (each for each in schema["anyOf"] if each != {"type": "null"})
     return SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
 
 
@@ -82,8 +85,24 @@ def test_what_is_copied_by_default_is_what_the_kubelet_copies_by_default() -> No
                 "host_network": True,
                 "hostPaths": [{"path": "/srv", "read_only": False}],
                 "volume_types": ["configMap", "persistentVolumeClaim"],
-                "nodeSelector": {"pool": "tenants"},
-                "tolerations": [{"key": "a", "operator": "Exists", "toleration_seconds": 3}],
+                "image_registries": ["registry.example.com/team/"],
+                "defaults": {"host_users": False, "security_context": {"run_as_non_root": True}},
+                "required": {
+                    "nodeSelector": {"pool": "tenants"},
+                    "tolerations": [
+                        {"key": "a", "operator": "Exists", "effect": "NoExecute", "toleration_seconds": 3}
+                    ],
+                    "affinity": {
+                        "node_affinity": {
+                            "required_during_scheduling_ignored_during_execution": {
+                                "node_selector_terms": [
+                                    {"match_expressions": [{"key": "zone", "operator": "Exists"}]}
+                                ]
+                            }
+                        }
+                    },
+                    "security_context": {"run_as_user": 1000.0, "capabilities": {"drop": ["ALL"]}},
+                },
                 "priority_classes": ["low"],
                 "service_accounts": [
                     {"namespace": "app", "name": "uploader", "host_service_account": "s3-writer"}

@@ -57,6 +57,11 @@ def test_clusters_of_one_name_share_no_cluster_role() -> None:
             {"cpu": 1.5, "memory": "32Gi", "ephemeral_storage": "1Ti", "pods": 110.0},
             {"cpu": "1.5", "memory": "32Gi", "ephemeral-storage": "1Ti", "pods": "110"},
         ),
+        ({"extended_resources": {}}, {}),
+        (
+            {"cpu": "8", "extended_resources": {"example.com/gpu": 4.0, "example.com/none": 0}},
+            {"cpu": "8", "example.com/gpu": "4", "example.com/none": "0"},
+        ),
     ],
 )
 def test_capacity_reaches_the_kubelet(

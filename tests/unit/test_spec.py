@@ -93,6 +93,23 @@ K3S_FORMAT = "must be written like v1.34.4+k3s1 (v1.34.4-k3s1 is accepted too) f
             "node_capacity.cpu: 'lots' must be a quantity like 500m, 256Mi or 2Gi",
         ),
         ({"node_capacity": {"pods": 0}}, "node_capacity.pods: 0 must be 1 or more"),
+        *(
+            (
+                {"node_capacity": {"extended_resources": {name: 1}}},
+                f"node_capacity.extended_resources: {{{name!r}: 1}} has the name {name!r}: must be of a "
+                "device or the like, as example.com/gpu",
+            )
+            for name in ("gpu", "kubernetes.io/gpu", "storage.kubernetes.io/x", "a b/c")
+        ),
+        (
+            {"node_capacity": {"extended_resources": {"example.com/gpu": -1}}},
+            "node_capacity.extended_resources: {'example.com/gpu': -1} has -1 of example.com/gpu: must be 0 "
+            "or more",
+        ),
+        (
+            {"node_capacity": {"extended_resources": {"example.com/gpu": "two"}}},
+            "node_capacity.extended_resources.example.com/gpu: 'two' must be a whole number",
+        ),
         (
             {"node_capacity": {"gpu": 1}},
             "node_capacity.gpu: unknown argument; did you mean 'cpu'?",

@@ -140,11 +140,16 @@ def mirrored(name: str, host_node: Mapping[str, Any] | None, policy: Pods) -> Fa
 
 
 def labels(host_labels: Mapping[str, str], policy: Pods) -> dict[str, str]:
-    """Labels of a host node that tenants may see: what it is, where it is, and the policy's node selector."""
+    """Labels of a host node that tenants may see: what it is, where it is, and what the policy selects by."""
+    selected = {
+        key
+        for each in (policy.defaults, policy.required)
+        for key in (*each.node_selector, *each.affinity.keys())
+    }
     return {
         key: value
         for key, value in host_labels.items()
-        if key in _LABELS or key.startswith(_LABEL_DOMAINS) or key in policy.node_selector
+        if key in _LABELS or key.startswith(_LABEL_DOMAINS) or key in selected
     }
 
 
@@ -162,9 +167,11 @@ def taints(host_taints: Iterable[Mapping[str, Any]], policy: Pods) -> list[Objec
         key, effect = taint["key"], taint["effect"]
         if effect == "PreferNoSchedule" or key.startswith("node.kubernetes.io/"):
             continue
-        if any(_tolerates(each, taint) for each in policy.tolerations):
+        if any(_tolerates(each, taint) for each in policy.required.tolerations):
             continue
-        if any(_tolerates(each, taint) for each in policy.allowed_tolerations):
+        if any(
+            _tolerates(each, taint) for each in (*policy.allowed_tolerations, *policy.defaults.tolerations)
+        ):
             value = {"value": taint["value"]} if taint.get("value") else {}
             shown[key] = {"key": key, **value, "effect": "NoSchedule"}
         else:
@@ -173,9 +180,10 @@ def taints(host_taints: Iterable[Mapping[str, Any]], policy: Pods) -> list[Objec
 
 
 def admits(host_node: Mapping[str, Any], policy: Pods) -> bool:
-    """Whether pods of this cluster may run on a host node: whether it has the policy's labels."""
-    found = host_node["metadata"].get("labels") or {}
-    return all(found.get(key) == value for key, value in policy.node_selector.items())
+    """Whether pods of this cluster may run on a host node: whether it is one that the policy requires."""
+    found, required = host_node["metadata"].get("labels") or {}, policy.required
+    has_labels = all(found.get(key) == value for key, value in required.node_selector.items())
+    return has_labels and required.affinity.admits(host_node)
 
 
 def capacity(setting: NodeCapacity, quotas: Iterable[Mapping[str, Any]]) -> dict[str, str]:

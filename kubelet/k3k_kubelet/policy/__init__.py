@@ -14,18 +14,22 @@ from k3k_kubelet.policy.pods import (
     HostPath,
     Pods,
     ServiceAccount,
-    Toleration,
 )
+from k3k_kubelet.policy.scheduling import Affinity, Toleration
+from k3k_kubelet.policy.settings import PodSettings, SecurityContext
 from k3k_kubelet.policy.sync import FromHost, Selector, Sync, SyncFromHost, SyncToHost, ToHost
 
 __all__ = [
     "BASELINE_CAPABILITIES",
     "SAFE_SYSCTLS",
+    "Affinity",
     "FromHost",
     "HostPath",
+    "PodSettings",
     "Pods",
     "Policy",
     "PolicyError",
+    "SecurityContext",
     "Selector",
     "ServiceAccount",
     "Sync",

@@ -4,11 +4,13 @@ The defaults are the baseline level of the Pod Security Standards, and somewhat 
 share a host.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from k3k_kubelet.policy.document import AllowedKey, Document, LabelKey, LabelValue, Name, about
+from k3k_kubelet.policy.document import AllowedKey, Document, Name, about
+from k3k_kubelet.policy.scheduling import Toleration
+from k3k_kubelet.policy.settings import PodSettings
 
 BASELINE_CAPABILITIES = (
     "AUDIT_WRITE",
@@ -54,6 +56,15 @@ VolumeType = Literal[
     "secret",
 ]
 Profile = Annotated[str, Meta(pattern=r"^(RuntimeDefault|Unconfined|Localhost/.+)$")]
+_DOMAIN = r"([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[a-fA-F0-9:]+\])(:[0-9]+)?"
+ImagePrefix = Annotated[
+    str,
+    Meta(
+        pattern=rf"^(localhost|(?=[^/]*[.:]){_DOMAIN})(/[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*)*/?$",
+        max_length=255,
+    ),
+]
+"""A registry, or the beginning of the names in one."""
 HostPrefix = Annotated[str, Meta(pattern=r"^/$|^(/(?!\.\.?(/|$))[^/]+)+$")]
 
 
@@ -67,32 +78,6 @@ class HostPath(Document, frozen=True):
             "Refuse mounts that are not readOnly. Who may write reaches all of the node, by symbolic links."
         ),
     ] = True
-
-
-class Toleration(Document, frozen=True):
-    """A toleration, with the fields and meaning of Kubernetes' own."""
-
-    key: str = ""
-    operator: Literal["Equal", "Exists"] = "Equal"
-    value: str = ""
-    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
-    toleration_seconds: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.operator == "Exists" and self.value:
-            raise ValueError("`value` must be left out with the operator Exists")
-        if self.operator == "Equal" and not self.key:
-            raise ValueError("`key` is missing: without one the operator must be Exists")
-        if self.toleration_seconds is not None and self.effect != "NoExecute":
-            raise ValueError("`tolerationSeconds` needs the effect NoExecute")
-
-    def manifest(self) -> dict[str, Any]:
-        """The toleration as it stands in a pod."""
-        found = {"key": self.key, "operator": self.operator, "value": self.value, "effect": self.effect}
-        manifest: dict[str, Any] = {key: value for key, value in found.items() if value}
-        if self.toleration_seconds is not None:
-            manifest["tolerationSeconds"] = self.toleration_seconds
-        return manifest
 
 
 class ServiceAccount(Document, frozen=True):
@@ -113,9 +98,6 @@ class Pods(Document, frozen=True):
         default=False, name="hostPID"
     )
     host_ipc: Annotated[bool, about("Pods may share the nodes' IPC.")] = field(default=False, name="hostIPC")
-    host_users: Annotated[
-        bool, about("Pods may run in the nodes' user namespace; false gives each pod one of its own.")
-    ] = True
     host_ports: Annotated[bool, about("Containers may have a hostPort.")] = False
     host_probes: Annotated[
         bool,
@@ -174,15 +156,11 @@ class Pods(Document, frozen=True):
             "name."
         ),
     ] = ()
-    node_selector: Annotated[
-        dict[LabelKey, LabelValue], about("Labels that the node of every pod must have.")
-    ] = field(default_factory=dict)
-    tolerations: Annotated[tuple[Toleration, ...], about("Tolerations that every pod gets.")] = ()
     allowed_tolerations: Annotated[
         tuple[Toleration, ...],
         about(
-            "What pods may tolerate themselves of the host's taints, or less. Nodes that are not-ready "
-            "or unreachable (NoExecute) they always may."
+            "What pods may tolerate themselves of the host's taints, or less, beside what `defaults` and "
+            "`required` have. Nodes that are not-ready or unreachable (NoExecute) they always may."
         ),
     ] = ()
     labels: Annotated[
@@ -205,6 +183,18 @@ class Pods(Document, frozen=True):
         bool,
         about("Images are pulled at each start, so that nobody runs one that only others may pull."),
     ] = False
+    image_registries: Annotated[
+        tuple[ImagePrefix, ...] | None,
+        about(
+            "Where images come from: registries and parts of them, such as `registry.example.com/team/`; "
+            "null for anywhere. An image is compared by whole parts of its full name (`nginx` is "
+            "`docker.io/library/nginx`), and is no image's id."
+        ),
+    ] = None
+    defaults: Annotated[PodSettings, about("What pods get that do not say it themselves.")] = PodSettings()
+    required: Annotated[
+        PodSettings, about("What every pod gets. One that asks for something else is refused.")
+    ] = PodSettings()
 
     def __post_init__(self) -> None:
         mapped = [(each.namespace, each.name) for each in self.service_accounts]

@@ -184,18 +184,21 @@ class ServiceAdmission:
 
     def _said(self, wanted: Object, error: Exception) -> Denied:
         """What the tenant may read of a refusal: the host's own words, with the names he knows."""
-        name = self._shared.host_name(wanted["metadata"]["namespace"], wanted["metadata"]["name"])
-        if not isinstance(error, ApiError):
-            log.warning("Service denied", extra={"host_name": name, "error": str(error)})
-            return Denied(409, "Conflict", self._shared.said_inside(wanted, error))
+        said = self._shared.said_inside(wanted, error)
         if isinstance(error, AlreadyExistsError):
-            return Denied(409, error.reason, error.message)
-        if error.is_outage or (isinstance(error, ForbiddenError) and error.is_about_rights):
-            log.warning("Service denied", extra={"host_name": name, "error": str(error)})
-            what = "cannot be reached" if error.is_outage else "lacks the kubelet's right to make Services"
-            return Denied(503, "ServiceUnavailable", f"the host {what} now: try again later")
-        message = error.message.replace(name, wanted["metadata"]["name"])
-        return Denied(error.code, error.reason, f"the host does not take it: {message}")
+            return Denied(409, error.reason, said)
+        metadata = wanted["metadata"]
+        log.warning(
+            "Service denied",
+            extra={"object": f"{metadata['namespace']}/{metadata['name']}", "error": str(error)},
+        )
+        if not isinstance(error, ApiError):
+            return Denied(409, "Conflict", said)
+        if error.is_outage:
+            return Denied(503, "ServiceUnavailable", "the host cannot be reached now: try again later")
+        if isinstance(error, ForbiddenError) and error.is_about_rights:
+            return Denied(503, "ServiceUnavailable", f"{said}: try again later")
+        return Denied(error.code, error.reason, f"the host does not take it: {said}")
 
 
 class _Review(msgspec.Struct, rename="camel"):

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from k3k_kubelet.api import ApiError, ConflictError, ForbiddenError, NotFoundError
+from k3k_kubelet.api import ApiError, ConflictError, NotFoundError
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.cache import Change, Entry, Informer, Store, WorkQueue
 from k3k_kubelet.cache.store import Key
@@ -252,7 +252,7 @@ class Copies(Following):
                 raise
             if isinstance(error, ApiError) and await self.kind.refused(obj, host, error):
                 return None
-            self._emit(obj, FAILED, self._said(obj, error))
+            self._emit(obj, FAILED, self._shared.said_inside(obj, error))
             raise
         self.host.observe(written)
         for dropped in wanted.dropped:
@@ -315,13 +315,6 @@ class Copies(Following):
 
     def _emit(self, obj: Object, reason: str, message: str) -> None:
         self._shared.events.emit(obj, "Warning", reason, message, resource=self.kind.source)
-
-    def _said(self, obj: Object, error: ApiError | NameTakenError) -> str:
-        """What the tenant may read: the host's words about a right of the kubelet's name its account."""
-        if isinstance(error, ForbiddenError) and error.is_about_rights:
-            log.warning("a right is missing", extra={"kind": self._name, "error": str(error)})
-            return "the virtual kubelet has no right to make copies of this kind"
-        return self._shared.said_inside(obj, error)
 
     def look_at_all(self) -> None:
         """Looks at the objects of both sides, if they are known."""

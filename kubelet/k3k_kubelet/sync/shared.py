@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 
-from k3k_kubelet.api import CONFIG_MAPS, ApiClient, ApiError
+from k3k_kubelet.api import CONFIG_MAPS, ApiClient, ApiError, ForbiddenError
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.cache import Entry
 from k3k_kubelet.config import Config
@@ -69,6 +69,9 @@ class Shared:
 
     def said_inside(self, obj: Object, error: Exception) -> str:
         """What the tenant may read of a failure on the host: his own names, nobody else's."""
+        if isinstance(error, ForbiddenError) and error.is_about_rights:
+            log.warning("a right is missing", extra={"error": str(error)})
+            return "the virtual kubelet has no right on the host to do this"
         if isinstance(error, ApiError):
             return rewriter(obj, self.cluster.name, self.cluster.namespace, "")(error.message)
         if isinstance(error, NameTakenError):

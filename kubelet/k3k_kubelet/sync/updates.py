@@ -63,10 +63,13 @@ class Updates:
     def find(self, pod: Object, host: Object) -> Changes | None:
         """What the copy lacks; None, with an event, if that cannot be said."""
         try:
-            return update.changes(pod, host, self._shared.cluster, self._shared.policy.current)
+            found = update.changes(pod, host, self._shared.cluster, self._shared.policy.current)
         except Refused as refused:
             self._shared.events.emit(pod, "Warning", NOT_UPDATED, str(refused))
             return None
+        for each in found.refused:
+            self._shared.events.emit(pod, "Warning", NOT_UPDATED, str(each))
+        return found
 
     def outcome(self, pod: Object, changes: Changes | None) -> Outcome:
         """What the virtual pod's status has to say of the changes that its copy lacks."""
@@ -80,7 +83,7 @@ class Updates:
         resize = None
         if changes.resize and answers.resize == orjson.dumps(changes.resize):
             resize = answers.condition
-        patched = changes.patch is None or "spec" not in changes.patch
+        patched = not changes.refused and (changes.patch is None or "spec" not in changes.patch)
         answered = len(refused) == len(changes.containers) and (not changes.resize or resize is not None)
         if resize is not None and pod["metadata"].get("generation"):
             resize = {**resize, "observedGeneration": pod["metadata"]["generation"]}
@@ -99,6 +102,8 @@ class Updates:
         if changes.patch is not None:
             try:
                 host = await self._patch(host, changes.patch)
+                for dropped in changes.dropped:
+                    self._shared.events.emit(pod, "Warning", "FieldDropped", str(dropped))
             except ApiError as error:
                 failures.append(error)
                 self._tell(pod, error, NOT_UPDATED)

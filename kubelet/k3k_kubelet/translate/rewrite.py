@@ -72,14 +72,15 @@ def _places(host_namespace: str) -> re.Pattern[str]:
     name, space, end = r"(?<![a-z0-9-])[a-z0-9-]+", re.escape(host_namespace), "(?![a-z0-9-])"
     return re.compile(
         rf'"{space}"/"(?P<quoted>{name})"|(?P<sandbox>{name})_{space}{end}'
-        rf'|(?<![a-z0-9-])(?P<namespace>namespace "{space}"|{space}/)|{name}'
+        rf'|(?<![a-z0-9-])(?P<namespace>namespaces?:? (?:"{space}"|{space}{end})|{space}/)|{name}'
     )
 
 
 def _names(obj: Mapping[str, Any], cluster: str) -> dict[str, str]:
     """Host name -> virtual name, of the object and what it uses."""
     metadata, used = obj["metadata"], references(obj)
-    namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]
+    namespace, name = metadata["namespace"], metadata["name"]
+    uid = metadata.get("uid", "")  # one that is about to be made has none
     known = {names.token_secret_name(cluster, namespace, name, uid): f"{name}-token"}
     for each in sorted({*used.config_maps, *used.secrets, *used.claims, name}):
         known[names.host_name(cluster, namespace, each)] = each

@@ -8,8 +8,8 @@ from typing import Any
 from k3k_kubelet.policy import Pods, Policy
 from k3k_kubelet.translate import metadata, names
 from k3k_kubelet.translate.context import Context
-from k3k_kubelet.translate.objects import Cluster, Object
-from k3k_kubelet.translate.rules import scheduling
+from k3k_kubelet.translate.objects import Cluster, Dropped, Object, Refused
+from k3k_kubelet.translate.rules import images, scheduling, settings
 
 APPLIED = f"{names.DOMAIN}/applied"
 """Annotation of the host pod: what we gave the host of the fields that may change later, as JSON.
@@ -37,17 +37,22 @@ class Changes:
             `pods/ephemeralcontainers`. They need what `patch` brings.
         resize: strategic merge patch of `pods/resize`, None if the resources are as they were.
         resized: what `note` has to write once the host has taken `resize`.
+        refused: changes that the policy does not let the host have; it keeps what it has.
+        dropped: what `patch` leaves out and the tenant should know of.
     """
 
     patch: Object | None
     containers: tuple[str, ...]
     resize: Object | None
     resized: Object
+    refused: tuple[Refused, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
 
     @property
     def spec(self) -> bool:
         """Whether anything of the spec is among them."""
-        return bool(self.containers or self.resize or (self.patch and "spec" in self.patch))
+        patched = self.patch is not None and "spec" in self.patch
+        return bool(self.containers or self.resize or self.refused or patched)
 
 
 def changes(pod: Mapping[str, Any], host_pod: Mapping[str, Any], cluster: Cluster, policy: Policy) -> Changes:
@@ -60,10 +65,10 @@ def changes(pod: Mapping[str, Any], host_pod: Mapping[str, Any], cluster: Cluste
     last = _load((found.get("annotations") or {}).get(APPLIED))
     context = Context(cluster, policy.pods, pod)
     wanted = [dict(each) for each in pod["spec"].get("tolerations") or ()]
-    wanted = scheduling.with_enforced(
-        scheduling.tolerations(wanted, context, "spec.tolerations", {}), context
-    )
+    wanted = settings.tolerations(scheduling.tolerations(wanted, context, "spec.tolerations", {}), context)
     now = _applied(pod, wanted, policy.pods)
+    refused = tuple(_refused_images(context, last, now, host_pod["spec"]))
+    told = last.get("untolerated", ())
     if "images" in last:
         # No container joins a running pod but ephemeral ones. One that somebody inside makes up may have the
         # name of one that the host has put there.
@@ -79,6 +84,8 @@ def changes(pod: Mapping[str, Any], host_pod: Mapping[str, Any], cluster: Cluste
         tuple(name for name in containers if name not in given),
         {"metadata": {"uid": found["uid"]}, "spec": resize} if resize else None,
         {key: now.get(key, {}) for key in _RESIZED} if resize else {},
+        refused,
+        tuple(context.dropped) if any(each not in told for each in now.get("untolerated", ())) else (),
     )
 
 
@@ -147,8 +154,31 @@ def _applied(pod: Mapping[str, Any], tolerations: list[Object], policy: Pods) ->
         "podResources": _resources(spec),
         "resources": {each["name"]: found for each in _containers(spec) if (found := _resources(each))},
         "tolerations": tolerations,
+        "untolerated": [
+            each
+            for each in spec.get("tolerations") or ()
+            if each not in tolerations and not scheduling.is_of_nodes(each)
+        ],
     }
     return {key: value for key, value in applied.items() if value}
+
+
+def _refused_images(
+    context: Context, last: Mapping[str, Any], now: Object, live: Mapping[str, Any]
+) -> Iterator[Refused]:
+    """New images that the policy does not have; `now` then has those that the host has."""
+    given: Mapping[str, str] = last.get("images") or {
+        each["name"]: each.get("image", "") for each in _containers(live)
+    }
+    for kind in ("initContainers", "containers"):
+        for n, each in enumerate(context.pod["spec"].get(kind) or ()):
+            name = each["name"]
+            if name in given and each.get("image", "") != given[name]:
+                try:
+                    images.image(each.get("image", ""), context, f"spec.{kind}[{n}].image", each)
+                except Refused as refused:
+                    now["images"][name] = given[name]
+                    yield refused
 
 
 def _containers(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

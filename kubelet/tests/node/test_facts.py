@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from k3k_kubelet import policy
 from k3k_kubelet.config import NodeCapacity
 from k3k_kubelet.node import facts
-from k3k_kubelet.policy import Pods, Toleration
+from k3k_kubelet.policy import Pods, PodSettings, Toleration
 
 HOST_NODE: dict[str, Any] = {
     "metadata": {
@@ -56,8 +57,13 @@ HOST_NODE: dict[str, Any] = {
 }
 
 
+def requiring(**settings: Any) -> Pods:
+    """A policy that requires this of every pod."""
+    return Pods(required=PodSettings(**settings))
+
+
 def test_a_mirrored_node_has_what_tenants_schedule_by_and_nothing_else() -> None:
-    found = facts.mirrored("n", HOST_NODE, Pods(node_selector={"tenants.example.com/pool": "blue"}))
+    found = facts.mirrored("n", HOST_NODE, requiring(node_selector={"tenants.example.com/pool": "blue"}))
     assert found.labels == {
         "kubernetes.io/arch": "arm64",
         "kubernetes.io/os": "linux",
@@ -109,7 +115,7 @@ ANY_TEAM = Toleration(key="team", operator="Exists")
 
 
 @pytest.mark.parametrize(
-    ("taints", "policy", "shown"),
+    ("taints", "pods", "shown"),
     [
         ([], Pods(), []),
         ([_taint("customer", "NoSchedule", "somebody")], Pods(), [OURS]),
@@ -117,9 +123,9 @@ ANY_TEAM = Toleration(key="team", operator="Exists")
         ([_taint("customer", "PreferNoSchedule", "somebody")], Pods(), []),
         ([_taint("node.kubernetes.io/unreachable", "NoExecute")], Pods(), []),
         ([_taint("node.kubernetes.io/unschedulable", "NoSchedule")], Pods(), []),
-        ([_taint("team", "NoExecute", "a")], Pods(tolerations=(TEAM,)), []),
-        ([_taint("team", "NoExecute", "b")], Pods(tolerations=(TEAM,)), [OURS]),
-        ([_taint("team", "NoSchedule", "b")], Pods(tolerations=(ANY_TEAM,)), []),
+        ([_taint("team", "NoExecute", "a")], requiring(tolerations=(TEAM,)), []),
+        ([_taint("team", "NoExecute", "b")], requiring(tolerations=(TEAM,)), [OURS]),
+        ([_taint("team", "NoSchedule", "b")], requiring(tolerations=(ANY_TEAM,)), []),
         (
             [_taint("team", "NoExecute", "a")],
             Pods(allowed_tolerations=(ANY_TEAM,)),
@@ -132,7 +138,12 @@ ANY_TEAM = Toleration(key="team", operator="Exists")
         ),
         (
             [_taint("team", "NoExecute", "a")],
-            Pods(
+            Pods(defaults=PodSettings(tolerations=(ANY_TEAM,))),
+            [_taint("team", "NoSchedule", "a")],
+        ),
+        (
+            [_taint("team", "NoExecute", "a")],
+            requiring(
                 tolerations=(
                     Toleration(key="team", operator="Exists", effect="NoExecute", toleration_seconds=9),
                 )
@@ -142,17 +153,74 @@ ANY_TEAM = Toleration(key="team", operator="Exists")
     ],
 )
 def test_taints_of_the_host_keep_daemon_sets_off_and_evict_nobody(
-    taints: list[dict[str, str]], policy: Pods, shown: list[dict[str, str]]
+    taints: list[dict[str, str]], pods: Pods, shown: list[dict[str, str]]
 ) -> None:
-    assert facts.taints(taints, policy) == shown
-    assert not [each for each in facts.taints(taints, policy) if each["effect"] == "NoExecute"]
+    assert facts.taints(taints, pods) == shown
+    assert not [each for each in facts.taints(taints, pods) if each["effect"] == "NoExecute"]
 
 
 def test_a_node_is_admitted_by_all_labels_of_the_policy() -> None:
     assert facts.admits(HOST_NODE, Pods())
-    assert facts.admits(HOST_NODE, Pods(node_selector={"tenants.example.com/pool": "blue"}))
-    assert not facts.admits(HOST_NODE, Pods(node_selector={"tenants.example.com/pool": "red"}))
-    assert not facts.admits(HOST_NODE, Pods(node_selector={"absent": ""}))
+    assert facts.admits(HOST_NODE, requiring(node_selector={"tenants.example.com/pool": "blue"}))
+    assert not facts.admits(HOST_NODE, requiring(node_selector={"tenants.example.com/pool": "red"}))
+    assert not facts.admits(HOST_NODE, requiring(node_selector={"absent": ""}))
+
+
+def expression(key: str, operator: str, *values: str) -> dict[str, Any]:
+    return {"key": key, "operator": operator} | ({"values": list(values)} if values else {})
+
+
+def affine(*terms: dict[str, Any]) -> Pods:
+    """A policy that requires one of these terms of every node."""
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": list(terms)}}
+    pods = {"required": {"affinity": {"nodeAffinity": required}}}
+    return policy.load(policy.msgspec.json.encode({"apiVersion": "k3k-pulumi.io/v1", "pods": pods})).pods
+
+
+POOL = "tenants.example.com/pool"
+EXPRESSIONS = [
+    (expression(POOL, "In", "red", "blue"), True),
+    (expression(POOL, "In", "red"), False),
+    (expression("absent", "In", "x"), False),
+    (expression(POOL, "NotIn", "red"), True),
+    (expression(POOL, "NotIn", "blue"), False),
+    (expression("absent", "NotIn", "x"), True),
+    (expression(POOL, "Exists"), True),
+    (expression("absent", "Exists"), False),
+    (expression(POOL, "DoesNotExist"), False),
+    (expression("absent", "DoesNotExist"), True),
+    (expression("cores", "Gt", "7"), True),
+    (expression("cores", "Gt", "8"), False),
+    (expression("cores", "Lt", "9"), True),
+    (expression("cores", "Lt", "8"), False),
+    (expression(POOL, "Gt", "1"), False),
+    (expression("absent", "Lt", "1"), False),
+]
+
+
+@pytest.mark.parametrize(("one", "admitted"), EXPRESSIONS, ids=str)
+def test_a_node_is_admitted_by_the_affinity_that_the_policy_requires(
+    one: dict[str, Any], admitted: bool
+) -> None:
+    node = {"metadata": {"name": "n", "labels": {POOL: "blue", "cores": "8"}}}
+    assert facts.admits(node, affine({"matchExpressions": [one]})) is admitted
+    assert facts.admits(node, affine({"matchExpressions": [one, expression(POOL, "Exists")]})) is admitted
+    other = {"matchExpressions": [expression("absent", "Exists")]}
+    assert facts.admits(node, affine(other, {"matchExpressions": [one]})) is admitted
+
+
+def test_a_node_is_admitted_by_its_name() -> None:
+    node = {"metadata": {"name": "n"}}
+    for name, operator, admitted in (("n", "In", True), ("m", "In", False), ("n", "NotIn", False)):
+        term = {"matchFields": [expression("metadata.name", operator, name)]}
+        assert facts.admits(node, affine(term)) is admitted
+
+
+def test_labels_that_the_policy_selects_nodes_by_are_shown() -> None:
+    by_affinity = affine({"matchExpressions": [expression(POOL, "Exists")]})
+    by_default = Pods(defaults=PodSettings(node_selector={POOL: "red"}))
+    for chosen in (by_affinity, by_default):
+        assert facts.labels({POOL: "blue", "other": "x"}, chosen) == {POOL: "blue"}
 
 
 def _quota(hard: dict[str, str], **spec: Any) -> dict[str, Any]:
@@ -181,6 +249,11 @@ DEFAULTS = NodeCapacity.DEFAULTS
             NodeCapacity(),
             [_quota({"requests.example.com/gpu": "2", "requests.storage": "1Gi", "secrets": "9"})],
             {**DEFAULTS, "example.com/gpu": "2"},
+        ),
+        (
+            NodeCapacity(extended_resources={"example.com/gpu": "4", "example.com/fpga": "1"}),
+            [_quota({"requests.example.com/gpu": "2", "requests.example.com/nic": "8"})],
+            {**DEFAULTS, "example.com/gpu": "4", "example.com/fpga": "1", "example.com/nic": "8"},
         ),
         (
             NodeCapacity(),

@@ -81,7 +81,7 @@ async def say(world: World, node: str, status: str) -> None:
 
 def test_all_nodes_that_the_policy_admits_appear_as_they_are(mirrored: Clusters) -> None:
     async def test(world: World) -> None:
-        mirrored.set_policy(nodeSelector={"pool": "blue"})
+        mirrored.set_policy(required={"nodeSelector": {"pool": "blue"}})
         try:
             blue, red = {"pool": "blue"}, {"pool": "red"}
             async with host_node(world, "blue", labels=blue), host_node(world, "red", labels=red):
@@ -132,7 +132,7 @@ def test_no_taint_of_the_host_deletes_a_pod(mirrored: Clusters) -> None:
     closed = {"key": "customer", "value": "other", "effect": "NoExecute"}
 
     async def test(world: World) -> None:
-        mirrored.set_policy(tolerations=[{"key": "dedicated", "operator": "Exists"}])
+        mirrored.set_policy(required={"tolerations": [{"key": "dedicated", "operator": "Exists"}]})
         try:
             async with host_node(world, "dedicated", taints=[dedicated]), host_node(world, "open"):
                 for node in ("dedicated", "open"):

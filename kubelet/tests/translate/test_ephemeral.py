@@ -58,11 +58,17 @@ def test_the_downward_api_gives_virtual_values() -> None:
     assert change["metadata"]["annotations"]["annotations.k3k-pulumi.io/note"] == "one"
 
 
-READ_ONLY = {"hostPaths": [{"path": "/var/log"}]}
+POLICY = {
+    "hostPaths": [{"path": "/var/log"}],
+    "imageRegistries": ["docker.io/library/"],
+    "required": {"securityContext": {"runAsNonRoot": True}},
+}
 LOGS = {"volumes": [{"name": "logs", "hostPath": {"path": "/var/log"}}]}
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"securityContext": {"privileged": True}}, "securityContext.privileged"),
     ({"securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}, "securityContext.capabilities.add[0]"),
+    ({"securityContext": {"runAsNonRoot": False}}, "securityContext.runAsNonRoot"),
+    ({"image": "evil.example/debug"}, "image"),
     ({"newField": 1}, "newField"),
     ({"volumeMounts": [{"name": "logs", "mountPath": "/x"}]}, "volumeMounts[0].readOnly"),
     ({"envFrom": [{"secretRef": {"name": "../x"}}]}, "envFrom[0].secretRef.name"),
@@ -73,6 +79,15 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 def test_a_refusal_names_the_container_by_its_place(container: dict[str, Any], path: str) -> None:
     virtual = debugged({"name": "first"}, {"name": "debug", **container}, spec=LOGS)
     with pytest.raises(Refused) as caught:
-        to_host(virtual, policy=allowing(**READ_ONLY))
+        to_host(virtual, policy=allowing(**POLICY))
     assert caught.value.path == f"spec.ephemeralContainers[1].{path}"
-    assert to_host(virtual, "first", allowing(**READ_ONLY)).manifest["name"] == "first"
+    assert to_host(virtual, "first", allowing(**POLICY)).manifest["name"] == "first"
+
+
+def test_it_gets_what_the_policy_gives_every_container() -> None:
+    policy = allowing(
+        defaults={"securityContext": {"readOnlyRootFilesystem": True}},
+        required={"securityContext": {"runAsUser": 7}},
+    )
+    made = to_host(debugged({"name": "debug"}, spec={"securityContext": {"runAsUser": 0}}), policy=policy)
+    assert made.manifest["securityContext"] == {"readOnlyRootFilesystem": True, "runAsUser": 7}

@@ -32,6 +32,12 @@ TEXTS = [
     (f'configmap "{LINKS["configMapRef"]["name"]}" not found', 'configmap ":service-links" not found'),
     (f"x{WEB} {WEB}x", f"x{WEB} {WEB}x"),
     ("tenants of this house", "tenants of this house"),
+    ('namespaces "tenants" not found', 'namespaces "default" not found'),
+    (
+        "unable to create new content in namespace tenants because it is being terminated",
+        "unable to create new content in namespace default because it is being terminated",
+    ),
+    ("in namespace: tenants-of-others", "in namespace: tenants-of-others"),
     ("looking up service account tenants/s3: no", "looking up service account default/s3: no"),
     ("mkdir kubepods/burstable/podhost-uid/7f: denied", "mkdir kubepods/burstable/podpod-uid/7f: denied"),
     ("kubepods-burstable-podhost_uid.slice", "kubepods-burstable-podpod_uid.slice"),

@@ -252,24 +252,6 @@ def test_a_named_node_passes_the_hosts_scheduler(
     assert found["affinity"] == on_host
 
 
-ENFORCED = {"pool": "tenants", "zone": "a"}
-
-
-@pytest.mark.parametrize("own", [None, {}, {"zone": "a"}, {"disk": "ssd"}])
-def test_the_policys_node_selector_is_added(own: dict[str, str] | None) -> None:
-    found = host_spec(pod({"nodeSelector": own}), allowing(nodeSelector=ENFORCED))
-    assert found["nodeSelector"] == (own or {}) | ENFORCED
-
-
-def test_a_node_selector_against_the_policys_is_refused() -> None:
-    with pytest.raises(Refused) as caught:
-        to_host(pod({"nodeSelector": {"pool": "admins"}}), allowing(nodeSelector=ENFORCED))
-    assert str(caught.value) == (
-        "spec.nodeSelector['pool']: 'admins' contradicts the cluster's policy; "
-        "all pods of this cluster run on nodes with pool=tenants"
-    )
-
-
 GPU = {"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}
 NOT_READY = {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"}
 EVERYTHING = {"operator": "Exists"}
@@ -340,8 +322,17 @@ TOLERATIONS: list[tuple[str, list[dict[str, Any]], dict[str, Any], list[dict[str
     ),
     ("broader: all keys", [EVERYTHING], {"allowedTolerations": [GPU]}, [], ["spec.tolerations[0]"]),
     ("everything, allowed", [EVERYTHING, GPU], {"allowedTolerations": [EVERYTHING]}, [EVERYTHING, GPU], []),
-    ("given by the policy", [], {"tolerations": [GPU]}, [GPU], []),
-    ("given by the policy and set", [GPU], {"tolerations": [GPU], "allowedTolerations": [GPU]}, [GPU], []),
+    ("required by the policy", [], {"required": {"tolerations": [GPU]}}, [GPU], []),
+    ("required by the policy and set", [GPU], {"required": {"tolerations": [GPU]}}, [GPU], []),
+    ("by default", [NOT_READY], {"defaults": {"tolerations": [GPU]}}, [NOT_READY, GPU], []),
+    ("by default and set", [GPU], {"defaults": {"tolerations": [GPU]}}, [GPU], []),
+    (
+        "by default, with one of the pod's own",
+        [EVERYTHING],
+        {"defaults": {"tolerations": [GPU]}},
+        [],
+        ["spec.tolerations[0]"],
+    ),
 ]
 
 
@@ -373,7 +364,10 @@ def test_a_priority_class_of_the_host() -> None:
 def test_another_priority_class_has_no_effect_on_the_host_and_the_tenant_is_told() -> None:
     made = to_host(pod({"priorityClassName": "system-node-critical"}), allowing(priorityClasses=["low"]))
     assert "priorityClassName" not in made.manifest["spec"]
-    assert [each.path for each in made.dropped] == ["spec.priorityClassName"]
+    assert [str(each) for each in made.dropped] == [
+        "spec.priorityClassName: 'system-node-critical' has no effect on the host: the policy does not have "
+        "it in pods.priorityClasses (low)"
+    ]
 
 
 def test_a_runtime_class_of_the_host() -> None:

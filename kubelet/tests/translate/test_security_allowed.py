@@ -148,16 +148,6 @@ def test_the_seccomp_profile_of_pods_that_set_none(
     assert host_spec(pod({"securityContext": {"runAsUser": 7, **own}}), chosen)["securityContext"] == on_host
 
 
-@pytest.mark.parametrize("own", [None, False])
-def test_a_policy_may_give_every_pod_its_own_user_namespace(own: bool | None) -> None:
-    assert host_spec(pod({"hostUsers": own}), allowing(hostUsers=False))["hostUsers"] is False
-
-
-def test_the_nodes_user_namespace_is_refused_where_the_policy_does_not_give_it() -> None:
-    with pytest.raises(Refused, match=r"^spec\.hostUsers: "):
-        to_host(pod({"hostUsers": True}), allowing(hostUsers=False))
-
-
 @pytest.mark.parametrize("name", ["windows", "", "Linux"])
 def test_another_operating_system_is_refused(name: str) -> None:
     with pytest.raises(Refused, match=r"^spec\.os\.name: "):

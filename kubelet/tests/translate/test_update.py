@@ -138,7 +138,6 @@ UNTOLD: list[tuple[str, Change]] = [
     ("annotation that nobody reads", lambda new: new["metadata"]["annotations"].update(silent="y")),
     ("status", lambda new: new["status"].update(phase="Running")),
     ("owner", lambda new: new["metadata"].update(ownerReferences=[])),
-    ("toleration that is not allowed", lambda new: new["spec"]["tolerations"].append({"operator": "Exists"})),
     ("node", lambda new: new["spec"].update(nodeName="node-1")),
 ]
 
@@ -223,10 +222,62 @@ def test_the_policy_lets_keys_through_and_takes_them_back() -> None:
 
 def test_a_new_toleration_of_the_policy_reaches_running_pods() -> None:
     gpu = {"key": "gpu", "operator": "Exists"}
-    assert update(before(), on_host(before()), allowing(tolerations=[gpu])) == {
+    assert update(before(), on_host(before()), allowing(required={"tolerations": [gpu]})) == {
         "metadata": {**TIED, "annotations": {}, "resourceVersion": "7"},
         "spec": {"tolerations": [TOLERATED, gpu]},
     }
+
+
+def test_a_new_toleration_that_is_not_allowed_is_told_once() -> None:
+    gpu, disk = {"key": "gpu", "operator": "Exists"}, {"key": "disk", "operator": "Exists"}
+    old, new = before(), before()
+    old["spec"]["tolerations"].append(gpu)
+    new["spec"]["tolerations"] += [gpu, disk]
+    host = on_host(old)
+    assert updates.changes(old, host, CLUSTER, BASELINE) == updates.Changes(None, (), None, {})
+    found = updates.changes(new, host, CLUSTER, BASELINE)
+    assert [each.path for each in found.dropped] == ["spec.tolerations[1]", "spec.tolerations[2]"]
+    assert found.patch is not None
+    assert found.patch.keys() == {"metadata"}
+    apply(host, found.patch)
+    assert updates.changes(new, host, CLUSTER, BASELINE) == updates.Changes(None, (), None, {})
+
+
+REGISTRY = {"imageRegistries": ["docker.io/library/nginx", "docker.io/library/busybox"]}
+
+
+@pytest.mark.parametrize("image", ["evil.example/nginx:1", "other", "0" * 64, "sha256:" + "a" * 64, ""])
+def test_an_image_of_another_registry_stays_inside_and_all_else_follows(image: str) -> None:
+    policy, new, host = allowing(**REGISTRY), before(), on_host(before(), allowing(**REGISTRY))
+    new["spec"]["containers"][0]["image"] = image
+    new["spec"]["initContainers"][0]["image"] = "busybox:2"
+    new["metadata"]["labels"]["app"] = "api"
+    found = updates.changes(new, host, CLUSTER, policy)
+    assert [each.path for each in found.refused] == ["spec.containers[0].image"]
+    assert found.spec
+    assert found.patch is not None
+    assert found.patch["spec"] == {"initContainers": [{"name": "init", "image": "busybox:2"}]}
+    assert found.patch["metadata"]["labels"] == {"labels.k3k-pulumi.io/app": "api"}
+    apply(host, found.patch)
+    assert updates.own_containers(host) == {"main", "init"}
+    again = updates.changes(new, host, CLUSTER, policy)
+    assert (again.patch, len(again.refused), again.spec) == (None, 1, True)
+
+    new["spec"]["containers"][0]["image"] = "nginx:1"
+    assert updates.changes(new, host, CLUSTER, policy) == updates.Changes(None, (), None, {})
+
+
+def test_an_image_of_the_policys_registries_follows() -> None:
+    new = before()
+    new["spec"]["containers"][0]["image"] = "docker.io/nginx:2"
+    patch = update(new, on_host(before()), allowing(**REGISTRY))
+    assert patch is not None
+    assert patch["spec"] == {"containers": [{"name": "main", "image": "docker.io/nginx:2"}]}
+
+
+def test_an_image_from_before_the_policy_stays() -> None:
+    other = allowing(imageRegistries=["registry.example.com/"])
+    assert updates.changes(before(), on_host(before()), CLUSTER, other) == updates.Changes(None, (), None, {})
 
 
 def test_the_record_holds_what_the_tenant_asked_for() -> None:

@@ -7,7 +7,6 @@ from typing import Any
 from k3k_kubelet.translate import identity, names
 from k3k_kubelet.translate.context import Context
 from k3k_kubelet.translate.objects import Object, Refused
-from k3k_kubelet.translate.schema import Finish
 
 SERVICE_ACCOUNT = f"{names.DOMAIN}/service-account"
 LABELS_FILE = f"{names.DOMAIN}/labels"
@@ -47,12 +46,7 @@ def field_path(path: str, context: Context, where: str, parent: Mapping[str, Any
     return f"metadata.{kind}['{key}']"
 
 
-def container(finish_security: Finish) -> Finish:
-    """The last step of every kind of container: the variables of Services, below all of its own."""
-
-    def finish(copy: Object, context: Context, path: str, value: Mapping[str, Any]) -> Object:
-        variables = {"configMapRef": {"name": context.use_variables()}}
-        copy["envFrom"] = [variables, *copy.get("envFrom", [])]
-        return finish_security(copy, context, path, value)
-
-    return finish
+def service_variables(copy: Object, context: Context) -> None:
+    """Give a container the variables of Services, below all of its own."""
+    variables = {"configMapRef": {"name": context.use_variables()}}
+    copy["envFrom"] = [variables, *copy.get("envFrom", [])]

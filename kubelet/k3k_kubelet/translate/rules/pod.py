@@ -6,7 +6,7 @@ from typing import Any
 from k3k_kubelet.translate.context import Context
 from k3k_kubelet.translate.names import MAX_NAME
 from k3k_kubelet.translate.objects import Object
-from k3k_kubelet.translate.rules import dns, scheduling, security
+from k3k_kubelet.translate.rules import dns, scheduling, security, settings
 from k3k_kubelet.translate.schema import OMIT
 
 
@@ -17,18 +17,6 @@ def never(value: bool, context: Context, path: str, parent: Mapping[str, Any]) -
 
 def omit(value: Any, context: Context, path: str, parent: Mapping[str, Any]) -> Any:  # noqa: ARG001
     """Left to `finish`."""
-    return OMIT
-
-
-def priority_class(value: str, context: Context, path: str, parent: Mapping[str, Any]) -> Any:  # noqa: ARG001
-    """A PriorityClass of the host that the policy shares; the tenant's own order only the tenant's pods."""
-    if value in context.policy.priority_classes:
-        return value
-    if value:
-        context.drop(
-            path,
-            f"{value!r} has no effect on the host: the policy does not have it in pods.priorityClasses",
-        )
     return OMIT
 
 
@@ -55,11 +43,8 @@ def finish(spec: Object, context: Context, path: str, value: Mapping[str, Any]) 
         spec["hostname"] = hostname(context.name)
     if value.get("nodeName"):
         scheduling.node_name(spec, value["nodeName"])
-    scheduling.node_selector(spec, context)
-    wanted = scheduling.with_enforced(spec.get("tolerations", []), context)
-    if wanted:
-        spec["tolerations"] = wanted
+    settings.pod(spec, context)
     dns.resolver(spec, context, value)
-    security.pod_defaults(spec, context)
+    security.default_seccomp_profile(spec, context)
     security.check_read_only(spec, context)
     return spec

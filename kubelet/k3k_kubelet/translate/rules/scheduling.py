@@ -126,21 +126,6 @@ def _union(chosen: list[Object], spaces: list[str], path: str) -> Object:
     }
 
 
-def node_selector(spec: Object, context: Context) -> None:
-    """Add the policy's node selector; a pod that asks for something else could never run."""
-    enforced = context.policy.node_selector
-    if not enforced:
-        return
-    own = spec.setdefault("nodeSelector", {})
-    for key, value in enforced.items():
-        if own.setdefault(key, value) != value:
-            raise Refused(
-                f"spec.nodeSelector[{key!r}]",
-                f"{own[key]!r} contradicts the cluster's policy",
-                f"all pods of this cluster run on nodes with {key}={value}",
-            )
-
-
 def node_name(spec: Object, name: str) -> None:
     """A node that the tenant named, as a required affinity: the host's scheduler and taints stay in force."""
     requirement = {"key": "metadata.name", "operator": "In", "values": [name]}
@@ -161,7 +146,7 @@ def tolerations(own: list[Object], context: Context, path: str, parent: Mapping[
     for n, each in enumerate(own):
         if _tolerable(each, context):
             kept.append(each)
-        elif not str(each.get("key", "")).startswith("node.kubernetes.io/"):
+        elif not is_of_nodes(each):
             context.drop(
                 f"{path}[{n}]",
                 f"the pod does not tolerate the host's taint {each.get('key') or '(any)'}: "
@@ -170,17 +155,18 @@ def tolerations(own: list[Object], context: Context, path: str, parent: Mapping[
     return kept
 
 
-def with_enforced(own: list[Object], context: Context) -> list[Object]:
-    """Tolerations with those that the policy gives every pod."""
-    enforced = [each.manifest() for each in context.policy.tolerations]
-    return own + [each for each in enforced if each not in own]
+def is_of_nodes(toleration: Mapping[str, Any]) -> bool:
+    """Whether it is about a taint that Kubernetes itself puts on a node: controllers give such to pods."""
+    return str(toleration.get("key", "")).startswith("node.kubernetes.io/")
 
 
 def _tolerable(toleration: Object, context: Context) -> bool:
     key = toleration.get("key", "")
     if key in _ALWAYS_TOLERABLE and toleration.get("effect") == "NoExecute":
         return True
-    return any(_covers(entry, toleration) for entry in context.policy.allowed_tolerations)
+    policy = context.policy
+    allowed = (*policy.allowed_tolerations, *policy.defaults.tolerations, *policy.required.tolerations)
+    return any(_covers(entry, toleration) for entry in allowed)
 
 
 def _covers(allowed: Toleration, wanted: Object) -> bool:

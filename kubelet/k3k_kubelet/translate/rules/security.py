@@ -80,13 +80,6 @@ def se_linux(value: Object, context: Context, path: str, parent: Mapping[str, An
     return value
 
 
-def host_users(value: bool, context: Context, path: str, parent: Mapping[str, Any]) -> bool:  # noqa: ARG001
-    """A user namespace of its own is always the pod's right; the node's only if the policy gives it."""
-    if value and not context.policy.host_users:
-        raise Refused(path, "true is not allowed in this cluster", "set it to false or leave it out")
-    return value
-
-
 def host_port(value: int, context: Context, path: str, parent: Mapping[str, Any]) -> Any:  # noqa: ARG001
     """A port of the node; 0 means none."""
     if value == 0:
@@ -212,17 +205,8 @@ def _only_read(mount: Object, path: str) -> None:
         mount["recursiveReadOnly"] = "IfPossible"
 
 
-def pull_always(copy: Object, context: Context, path: str, value: Mapping[str, Any]) -> Object:  # noqa: ARG001
-    """The last step of a container: how its image is pulled."""
-    if context.policy.always_pull_images:
-        copy["imagePullPolicy"] = "Always"
-    return copy
-
-
-def pod_defaults(spec: Object, context: Context) -> None:
+def default_seccomp_profile(spec: Object, context: Context) -> None:
     """What a pod gets that says nothing about it."""
-    if not context.policy.host_users:
-        spec["hostUsers"] = False
     default = context.policy.default_seccomp_profile
     if default:
         spec.setdefault("securityContext", {}).setdefault("seccompProfile", {"type": default})

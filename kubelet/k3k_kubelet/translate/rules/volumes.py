@@ -24,10 +24,3 @@ def projection(copy: Object, context: Context, path: str, value: Mapping[str, An
     if "serviceAccountToken" in copy:
         copy["secret"] = token(copy.pop("serviceAccountToken"), context, path, value)
     return copy
-
-
-def image_volume(copy: Object, context: Context, path: str, value: Mapping[str, Any]) -> Object:  # noqa: ARG001
-    """An image volume is pulled by the same rule as a container's image."""
-    if context.policy.always_pull_images:
-        copy["pullPolicy"] = "Always"
-    return copy

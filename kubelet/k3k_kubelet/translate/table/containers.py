@@ -1,6 +1,6 @@
 """The field table: containers of all three kinds."""
 
-from k3k_kubelet.translate.rules import environment, security
+from k3k_kubelet.translate.rules import container, images, security
 from k3k_kubelet.translate.schema import (
     BOOLEAN,
     INT_OR_STRING,
@@ -76,7 +76,7 @@ _CONTAINER_FIELDS = {
     "command": copied(STRINGS),
     "env": translated(ListOf(ENV), "see there"),
     "envFrom": translated(ListOf(ENV_FROM), "after the variables of the virtual Services; see there"),
-    "image": copied(STRING),
+    "image": by_policy(STRING, "if it is of pods.imageRegistries", images.image),
     "imagePullPolicy": by_policy(STRING, "Always if pods.alwaysPullImages"),
     "lifecycle": copied(
         Struct("Lifecycle", {"postStart": _HANDLER, "preStop": _HANDLER, "stopSignal": copied(STRING)})
@@ -121,7 +121,11 @@ _CONTAINER_FIELDS = {
             )
         )
     ),
-    "securityContext": copied(CONTAINER_SECURITY),
+    "securityContext": by_policy(
+        CONTAINER_SECURITY,
+        "with pods.required.securityContext, pods.defaults.securityContext where neither it nor the pod's "
+        "says anything",
+    ),
     "startupProbe": _PROBE,
     "stdin": copied(BOOLEAN),
     "stdinOnce": copied(BOOLEAN),
@@ -152,9 +156,9 @@ _CONTAINER_FIELDS = {
     ),
     "workingDir": copied(STRING),
 }
-CONTAINER = Struct("Container", _CONTAINER_FIELDS, environment.container(security.pull_always))
+CONTAINER = Struct("Container", _CONTAINER_FIELDS, container.finish)
 EPHEMERAL_CONTAINER = Struct(
     "EphemeralContainer",
     {**_CONTAINER_FIELDS, "targetContainerName": copied(STRING)},
-    environment.container(security.pull_always),
+    container.finish,
 )

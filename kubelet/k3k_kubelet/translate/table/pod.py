@@ -1,6 +1,6 @@
 """The field table: a pod's spec, the root of all."""
 
-from k3k_kubelet.translate.rules import pod, scheduling, security
+from k3k_kubelet.translate.rules import pod, scheduling, security, settings
 from k3k_kubelet.translate.schema import (
     BOOLEAN,
     INTEGER,
@@ -51,7 +51,11 @@ POD_SPEC = Struct(
     "PodSpec",
     {
         "activeDeadlineSeconds": copied(INTEGER),
-        "affinity": translated(AFFINITY, "terms about pods are limited to this cluster's"),
+        "affinity": by_policy(
+            AFFINITY,
+            "terms about pods are limited to this cluster's; with the nodeAffinity of "
+            "pods.required.affinity, of pods.defaults.affinity where none",
+        ),
         "automountServiceAccountToken": translated(
             BOOLEAN,
             "false: the virtual API server has already put the tenant's token into the spec",
@@ -75,7 +79,11 @@ POD_SPEC = Struct(
             BOOLEAN, "if pods.hostNetwork", security.flag("hostNetwork", "host_network")
         ),
         "hostPID": by_policy(BOOLEAN, "if pods.hostPID", security.flag("hostPID", "host_pid")),
-        "hostUsers": by_policy(BOOLEAN, "false always; true if pods.hostUsers", security.host_users),
+        "hostUsers": by_policy(
+            BOOLEAN,
+            "if pods.required.hostUsers allows it; pods.defaults.hostUsers where none",
+            settings.host_users,
+        ),
         "hostname": translated(STRING, "the virtual pod's name where none is set, cut as Kubernetes does"),
         "hostnameOverride": copied(STRING),
         "imagePullSecrets": translated(ListOf(IMAGE_PULL_SECRET), "the Secrets' copies on the host"),
@@ -85,8 +93,10 @@ POD_SPEC = Struct(
             "a required node affinity, so that the host's scheduler and taints stay in force",
             pod.omit,
         ),
-        "nodeSelector": translated(
-            STRING_MAP, "with pods.nodeSelector of the policy; nodes have their host labels"
+        "nodeSelector": by_policy(
+            STRING_MAP,
+            "with pods.required.nodeSelector, pods.defaults.nodeSelector where none; nodes have their host "
+            "labels",
         ),
         "os": copied(
             Struct(
@@ -100,14 +110,20 @@ POD_SPEC = Struct(
             "the host computes it from its own PriorityClass, see priorityClassName", usual=None
         ),
         "priorityClassName": by_policy(
-            STRING, "if pods.priorityClasses has it, else left out", pod.priority_class
+            STRING,
+            "if pods.priorityClasses has it, else left out; pods.defaults.priorityClass where none, "
+            "pods.required.priorityClass in any case",
+            settings.priority_class,
         ),
         "readinessGates": copied(ListOf(_NAME), "their conditions are written to the host's pod"),
         "resourceClaims": copied(ListOf(_RESOURCE_CLAIM), "the host's own: those inside are not copied"),
         "resources": copied(RESOURCES),
         "restartPolicy": copied(STRING),
         "runtimeClassName": by_policy(
-            STRING, "if pods.runtimeClasses has it", security.one_of("runtimeClasses", "runtime_classes")
+            STRING,
+            "if pods.runtimeClasses has it; pods.defaults.runtimeClass where none, "
+            "pods.required.runtimeClass in any case",
+            settings.runtime_class,
         ),
         "schedulerName": dropped(
             "the host's scheduler places all pods; with another name a pod waits until it is bound inside",
@@ -135,7 +151,8 @@ POD_SPEC = Struct(
         "terminationGracePeriodSeconds": copied(INTEGER),
         "tolerations": by_policy(
             ListOf(TOLERATION),
-            "those in pods.allowedTolerations, and pods.tolerations; others are left out",
+            "those in pods.allowedTolerations, with pods.required.tolerations, pods.defaults.tolerations "
+            "where none; others are left out",
             scheduling.tolerations,
         ),
         "topologySpreadConstraints": translated(ListOf(TOPOLOGY_SPREAD), "limited to this cluster's pods"),

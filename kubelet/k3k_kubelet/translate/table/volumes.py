@@ -1,6 +1,6 @@
 """The field table: volumes, environment and other references to objects."""
 
-from k3k_kubelet.translate.rules import references, security, volumes
+from k3k_kubelet.translate.rules import images, references, security, volumes
 from k3k_kubelet.translate.rules.environment import field_path
 from k3k_kubelet.translate.schema import (
     BOOLEAN,
@@ -120,7 +120,12 @@ CLAIM_TEMPLATE = Struct(
     },
 )
 IMAGE_VOLUME = Struct(
-    "ImageVolumeSource", {"pullPolicy": copied(STRING), "reference": copied(STRING)}, volumes.image_volume
+    "ImageVolumeSource",
+    {
+        "pullPolicy": by_policy(STRING, "Always if pods.alwaysPullImages"),
+        "reference": by_policy(STRING, "if it is of pods.imageRegistries", images.image),
+    },
+    images.volume,
 )
 HOST_PATH = Struct("HostPathVolumeSource", {"path": copied(STRING), "type": copied(STRING)})
 
