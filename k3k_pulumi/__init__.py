@@ -5,16 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from k3k_pulumi.args import VirtualClusterArgs
+    from k3k_pulumi.args import SharedModeNamespaceArgs, VirtualClusterArgs, VirtualClusterPolicyArgs
     from k3k_pulumi.errors import InputError
+    from k3k_pulumi.shared_mode_namespace import SharedModeNamespace
     from k3k_pulumi.virtual_cluster import VirtualCluster
+    from k3k_pulumi.virtual_cluster_policy import VirtualClusterPolicy
 
-__all__ = ["InputError", "VirtualCluster", "VirtualClusterArgs"]
+__all__ = [
+    "InputError",
+    "SharedModeNamespace",
+    "SharedModeNamespaceArgs",
+    "VirtualCluster",
+    "VirtualClusterArgs",
+    "VirtualClusterPolicy",
+    "VirtualClusterPolicyArgs",
+]
 
 _MODULES = {
     "InputError": "k3k_pulumi.errors",
+    "SharedModeNamespace": "k3k_pulumi.shared_mode_namespace",
+    "SharedModeNamespaceArgs": "k3k_pulumi.args",
     "VirtualCluster": "k3k_pulumi.virtual_cluster",
     "VirtualClusterArgs": "k3k_pulumi.args",
+    "VirtualClusterPolicy": "k3k_pulumi.virtual_cluster_policy",
+    "VirtualClusterPolicyArgs": "k3k_pulumi.args",
 }
 
 

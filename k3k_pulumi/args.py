@@ -137,6 +137,11 @@ class VirtualClusterArgs(TypedDict, total=False):
         "ask for, and much of what is left out here is taken from them. docs/policy.md has each field. Takes "
         "an Output."
     )
+    policy_from_namespace: Optional[bool]
+    (
+        "Whether `policy` is what a VirtualClusterPolicy left on `namespace`, which has to exist then. False "
+        "by default."
+    )
     version: Optional[str]
     """Version of the control plane: `v1.34.4+k3s1` (or `v1.34.4-k3s1`); for `kubernetes`, `v1.34.4`."""
     servers: Optional[int]
@@ -327,3 +332,26 @@ class VirtualClusterPolicyArgs(TypedDict, total=False):
     """Labels added to every object the component makes."""
     annotations: Optional[Mapping[str, str]]
     """Annotations added to every object the component makes."""
+
+
+class TenantArgs(TypedDict, total=False):
+    """Who may see the host objects of the virtual clusters in a namespace."""
+
+    kind: Required[str]
+    """`User`, `Group` or `ServiceAccount`. Required."""
+    name: Required[str]
+    """Name of the user, group or ServiceAccount on the host. Required."""
+    namespace: Optional[str]
+    """Namespace of the ServiceAccount, which needs one; others have none."""
+
+
+class SharedModeNamespaceArgs(VirtualClusterPolicyArgs, total=False):
+    """Arguments of a SharedModeNamespace: the rules of a VirtualClusterPolicy, without `namespaces`."""
+
+    namespace: Optional[str]
+    """The Namespace to make; called as the component by default."""
+    tenants: Optional[Sequence[TenantArgs]]
+    (
+        "Who may see their host objects: each is bound to the host's ClusterRole `view`, which reads no "
+        "Secret. Nobody by default."
+    )

@@ -52,6 +52,27 @@ class KubernetesObject(pulumi.CustomResource):
         super().__init__(f"kubernetes:{group}:{body['kind']}{'Patch' if patch else ''}", name, props, pinned)
 
 
+class ExistingNamespace(pulumi.CustomResource):
+    """A Namespace of the host that somebody else made, read in previews as well.
+
+    Attributes:
+        metadata: As the host has it.
+    """
+
+    metadata: pulumi.Output[Any]
+
+    def __init__(self, name: str, namespace: pulumi.Input[str], parent: pulumi.Resource) -> None:
+        """Reads it. A namespace that is not there ends the program.
+
+        Args:
+            name: Logical name.
+            namespace: Name of the Namespace. While it is unknown, so is the metadata.
+            parent: The component that reads it.
+        """
+        opts = pulumi.ResourceOptions(parent=parent, id=namespace, version=provider_version())
+        super().__init__("kubernetes:core/v1:Namespace", name, {"metadata": None}, opts)
+
+
 @functools.cache
 def provider_version() -> str:
     """Version of the provider that belongs to the installed SDK; the SDK's own classes ask for the same."""
@@ -125,7 +146,7 @@ class Objects:
         )
         data = _DATA.get(kind)
         shell = {key: value for key, value in body.items() if key != data}
-        made = KubernetesObject(self._logical_name(manifest), _awaited(shell), opts)
+        made = KubernetesObject(self._logical_name(manifest), _awaited(manifest, shell), opts)
         if kind == "Namespace":
             self._namespaces[metadata["name"]] = made
         if not is_workload:
@@ -188,9 +209,9 @@ def _fields_of_others(manifest: Manifest) -> list[str] | None:
     return None
 
 
-def _awaited(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The object, with a wait for the address in place of no wait at all where it is a load balancer."""
-    if body["kind"] != "Service" or body["spec"].get("type") != "LoadBalancer":
+def _awaited(manifest: Manifest, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The body, with a wait for the address in place of no wait at all where it is a load balancer."""
+    if manifest["kind"] != "Service" or manifest["spec"].get("type") != "LoadBalancer":
         return body
     annotations = {key: value for key, value in body["metadata"]["annotations"].items() if key != _SKIP_AWAIT}
     annotations[_WAIT_FOR] = "jsonpath={.status.loadBalancer.ingress}"

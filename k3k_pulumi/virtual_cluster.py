@@ -3,9 +3,9 @@
 # The component analyzer reads the annotations of this module as they are: no `from __future__` here.
 
 import asyncio
-import inspect
 import itertools
-from typing import cast
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import pulumi
 import pulumi_kubernetes
@@ -13,10 +13,13 @@ import pulumi_kubernetes
 from k3k_pulumi.args import VirtualClusterArgs
 from k3k_pulumi.endpoint import UnreachableError, endpoint, wait_until_ready
 from k3k_pulumi.errors import InputError
-from k3k_pulumi.manifests import virtual_cluster, waits_for_ready
+from k3k_pulumi.inputs import ended, is_later, when_made
+from k3k_pulumi.late_policy import late_bodies
+from k3k_pulumi.manifests import Manifest, virtual_cluster, waits_for_ready
+from k3k_pulumi.manifests.policy import constraints_of
 from k3k_pulumi.model import VirtualClusterSpec
 from k3k_pulumi.pki import ClusterPki, kubeconfig
-from k3k_pulumi.resources import KubernetesObject, Objects, place
+from k3k_pulumi.resources import ExistingNamespace, KubernetesObject, Objects, place
 from k3k_pulumi.stash import kept_pki
 
 TYPE = "k3k-pulumi:index:VirtualCluster"
@@ -27,8 +30,7 @@ _PLACEHOLDER = "k3k0ns"
 """Stands for a namespace that is an Output: the shape of everything is known before the namespace is."""
 
 _HOOKS = itertools.count()
-_MESSAGE_SHOWN = 32
-"""Exit code of a program that has told the user what is wrong, in Pulumi's protocol with its programs."""
+Parse = Callable[[object, object], VirtualClusterSpec]
 
 
 class VirtualClusterInputError(pulumi.RunError, InputError):
@@ -79,16 +81,17 @@ class VirtualCluster(pulumi.ComponentResource):
         Raises:
             VirtualClusterInputError: Bad arguments; nothing is registered then.
         """
-        spec, namespace = _read(name, args)
+        spec, namespace, parse = _read(name, args)
         super().__init__(TYPE, name, dict(args), opts)
         self._spec = spec
+        self._parse = parse
         self._name = name
         self._provider: pulumi_kubernetes.Provider | None = None
         self._inside: Inside | None = None
         self.namespace = namespace
         keys = kept_pki(spec, self)
         self.ca_certificate_pem = keys.server_ca.certificate
-        self._create(keys)
+        self._create(keys, self._late_policy(args.get("policy")))
         self.register_outputs(
             {
                 "kubeconfig": self.kubeconfig,
@@ -135,14 +138,31 @@ class VirtualCluster(pulumi.ComponentResource):
             self._inside = Inside(self, self._name, self.provider)
         return self._inside
 
-    def _create(self, keys: ClusterPki[pulumi.Output[str]]) -> None:
+    def _late_policy(self, given: object) -> pulumi.Output[Any] | None:
+        """The constraints, where they are known only later."""
+        if is_later(given):
+            return pulumi.Output.from_input(given)
+        if not self._spec.policy_from_namespace:
+            return None
+
+        def constraints(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+            try:
+                return constraints_of(metadata, "policy_from_namespace")
+            except ValueError as error:
+                raise ended(VirtualClusterInputError(self._about(), [str(error)])) from None
+
+        found = ExistingNamespace(self._name, when_made(self.namespace), self)
+        return found.metadata.apply(constraints)
+
+    def _create(self, keys: ClusterPki[pulumi.Output[str]], policy: pulumi.Output[Any] | None) -> None:
         """Registers the host objects, and sets the outputs that depend on them."""
         spec = self._spec
         objects = Objects(self, spec.namespace)
         manifests = virtual_cluster(spec, keys)
+        body = self._bodies(manifests, keys, policy)
         for manifest in manifests:
             if not waits_for_ready(manifest):
-                made = objects.register(manifest, place(manifest, _PLACEHOLDER, self.namespace))
+                made = objects.register(manifest, body(manifest))
                 if manifest["kind"] == "Service" and manifest["metadata"]["name"] == spec.names.api:
                     self.endpoint = _endpoint(spec, made)
         text = _kubeconfig(spec, self.endpoint, keys)
@@ -150,9 +170,28 @@ class VirtualCluster(pulumi.ComponentResource):
         urns = []
         for manifest in filter(waits_for_ready, manifests):
             hooks = self._await_api(text) if manifest["kind"] == "StatefulSet" else None
-            made = objects.register(manifest, place(manifest, _PLACEHOLDER, self.namespace), hooks)
+            made = objects.register(manifest, body(manifest), hooks)
             urns.append(made.urn)
         self.kubeconfig = pulumi.Output.all(text, *urns).apply(lambda known: known[0])
+
+    def _bodies(
+        self,
+        manifests: list[Manifest],
+        keys: ClusterPki[pulumi.Output[str]],
+        policy: pulumi.Output[Any] | None,
+    ) -> Callable[[Manifest], Any]:
+        """What to create in place of a manifest: with the namespace, and with what a later policy says."""
+        late: Callable[[Manifest], Mapping[str, Any]] = lambda manifest: manifest  # noqa: E731
+        if policy is not None:
+            late = late_bodies(
+                manifests,
+                lambda constraints: self._parse(self._spec.namespace, constraints),
+                policy,
+                keys,
+                self.namespace,
+                _PLACEHOLDER,
+            )
+        return lambda manifest: place(late(manifest), _PLACEHOLDER, self.namespace)
 
     def _await_api(self, text: pulumi.Output[str]) -> pulumi.ResourceHookBinding | None:
         """Has a deployment wait until the API answers where it runs, and not only in the pod's own view."""
@@ -182,33 +221,38 @@ class VirtualCluster(pulumi.ComponentResource):
         return f"VirtualCluster {self._name!r}"
 
 
-def _read(name: str, args: VirtualClusterArgs) -> tuple[VirtualClusterSpec, pulumi.Output[str]]:
-    """The specification and the true namespace, which the former has a placeholder for if it is an Output.
+def _read(name: str, args: VirtualClusterArgs) -> tuple[VirtualClusterSpec, pulumi.Output[str], Parse]:
+    """The specification, the true namespace, and what makes a specification of a namespace and a policy.
+
+    In the specification, a namespace that is an Output has a placeholder, and a policy that is known only
+    later is missing.
 
     Raises:
         VirtualClusterInputError: Bad arguments. Where only an Output's value is bad, the program ends then.
     """
-    given = args.get("namespace")
+    given, policy = args.get("namespace"), args.get("policy")
 
-    def parse(namespace: object) -> VirtualClusterSpec:
+    def parse(namespace: object, constraints: object) -> VirtualClusterSpec:
+        known = {**args, "namespace": namespace, "policy": constraints}
+        if constraints is not None and not policy:
+            known["policy_from_namespace"] = None  # that is where they are from
         try:
-            return VirtualClusterSpec.parse(name, {**args, "namespace": namespace})
+            return VirtualClusterSpec.parse(name, known)
         except InputError as error:
             raise VirtualClusterInputError(f"VirtualCluster {name!r}", error.problems) from None
 
+    plain_policy = None if is_later(policy) else policy
+
     def check(namespace: str) -> str:
         try:
-            return parse(namespace).namespace
+            return parse(namespace, plain_policy).namespace
         except InputError as error:
-            # Hundreds of inputs wait for this value. An exception would be raised again in each of them, and
-            # CPython 3.11 crashed on that heap of tracebacks before the user saw a word.
-            pulumi.log.error(str(error))
-            raise SystemExit(_MESSAGE_SHOWN) from None
+            raise ended(error) from None
 
-    if not isinstance(given, pulumi.Output) and not inspect.isawaitable(given):
-        spec = parse(given)
-        return spec, pulumi.Output.from_input(spec.namespace)
-    return parse(_PLACEHOLDER), pulumi.Output.from_input(cast(pulumi.Output[str], given)).apply(check)
+    if not is_later(given):
+        spec = parse(given, plain_policy)
+        return spec, pulumi.Output.from_input(spec.namespace), parse
+    return parse(_PLACEHOLDER, plain_policy), pulumi.Output.from_input(given).apply(check), parse
 
 
 def _endpoint(spec: VirtualClusterSpec, service: KubernetesObject) -> pulumi.Output[str]:

@@ -14,17 +14,19 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from k3k_pulumi.direct import policy
 from k3k_pulumi.direct.cluster import Cluster, write_private
 from k3k_pulumi.direct.deploy import check, deploy
 from k3k_pulumi.direct.host import DirectError, Host
 from k3k_pulumi.direct.remove import Found, find, remove
 from k3k_pulumi.direct.steps import OnStep, silent
-from k3k_pulumi.model import VirtualClusterSpec
+from k3k_pulumi.model import SharedModeNamespaceSpec, VirtualClusterPolicySpec, VirtualClusterSpec
 
 __all__ = [
     "Cluster",
@@ -32,8 +34,12 @@ __all__ = [
     "Found",
     "OnStep",
     "apply",
+    "apply_policy",
+    "apply_shared_mode_namespace",
     "clusters",
     "delete",
+    "delete_policy",
+    "delete_shared_mode_namespace",
     "ephemeral_cluster",
     "write_private",
 ]
@@ -65,10 +71,9 @@ def apply(
         InputError: bad arguments; nothing was created.
         DirectError: the host refused something, or the cluster was not ready in time; the text says why.
     """
-    spec = VirtualClusterSpec.parse(name, args)  # before the host is asked for anything
-    with _host(kubeconfig, context) as host:
+    with _resolved(name, args, kubeconfig, context) as (host, spec, resolved):
         check(host, spec)
-        return deploy(host, spec, args, timeout=timeout, on_step=on_step)
+        return deploy(host, spec, resolved, timeout=timeout, on_step=on_step)
 
 
 def delete(
@@ -138,11 +143,10 @@ def ephemeral_cluster(
     Args, and errors: as `apply`.
     """
     args = {"persistence": {"type": "ephemeral"}, **args, "namespace": namespace}
-    spec = VirtualClusterSpec.parse(name, args)
-    with _host(kubeconfig, context) as host, _sigterm_as_exit():
+    with _resolved(name, args, kubeconfig, context) as (host, spec, resolved), _sigterm_as_exit():
         check(host, spec)  # what is refused is not ours to remove
         try:
-            cluster = deploy(host, spec, args, timeout=timeout, on_step=on_step)
+            cluster = deploy(host, spec, resolved, timeout=timeout, on_step=on_step)
             try:
                 yield cluster
             finally:
@@ -162,6 +166,125 @@ def ephemeral_cluster(
                     f"what is left goes with: python -m k3k_pulumi.direct delete {name} -n {namespace}"
                 )
                 raise
+
+
+def apply_policy(
+    name: str, *, kubeconfig: Path | None = None, context: str | None = None, **args: Any
+) -> dict[str, Any]:
+    """Binds a policy to namespaces that exist, or brings it up to date.
+
+    What it no longer has goes: objects, and what it set in namespaces that are no longer among its own. The
+    latter are found only with the right to list namespaces.
+
+    Args:
+        name: name of the policy, unique on the host.
+        kubeconfig: of the host; as kubectl finds it by default.
+        context: of that kubeconfig; its current one by default.
+        args: as `VirtualClusterPolicyArgs`, plain values only; `namespaces` is required.
+
+    Returns:
+        The constraints for virtual clusters: `apply(..., policy=constraints)`.
+
+    Raises:
+        InputError: bad arguments; nothing was changed.
+        DirectError: a namespace is missing, has another policy, or a label that somebody else has set to
+            another value, nothing was changed then; or the host refused something.
+    """
+    spec = VirtualClusterPolicySpec.parse(name, args)
+    with _host(kubeconfig, context) as host:
+        policy.bind(host, spec)
+    return spec.constraints
+
+
+def delete_policy(
+    name: str, namespaces: Sequence[str], *, kubeconfig: Path | None = None, context: str | None = None
+) -> None:
+    """Takes a policy that `apply_policy` bound from its namespaces; fine when there is nothing.
+
+    Its objects go, and its fields of the Namespaces, unless somebody else has set them too.
+
+    Args:
+        name: name of the policy.
+        namespaces: that it is bound to.
+        kubeconfig: of the host; as kubectl finds it by default.
+        context: of that kubeconfig; its current one by default.
+
+    Raises:
+        DirectError: the host refused something.
+    """
+    with _host(kubeconfig, context) as host:
+        policy.unbind(host, name, namespaces)
+
+
+def apply_shared_mode_namespace(
+    name: str, *, kubeconfig: Path | None = None, context: str | None = None, **args: Any
+) -> dict[str, Any]:
+    """Makes a namespace for virtual clusters with all that a policy gives it, or brings it up to date.
+
+    Args:
+        name: name of the policy, and of the namespace unless `namespace` names another one.
+        kubeconfig: of the host; as kubectl finds it by default.
+        context: of that kubeconfig; its current one by default.
+        args: as `SharedModeNamespaceArgs`, plain values only.
+
+    Returns:
+        The constraints for virtual clusters: `apply(..., create_namespace=False, policy=constraints)`.
+
+    Raises:
+        InputError: bad arguments; nothing was changed.
+        DirectError: somebody else made the namespace, nothing was changed then; or the host refused
+            something.
+    """
+    spec = SharedModeNamespaceSpec.parse(name, args)
+    with _host(kubeconfig, context) as host:
+        policy.make(host, spec)
+    return spec.policy.constraints
+
+
+def delete_shared_mode_namespace(
+    name: str,
+    namespace: str | None = None,
+    *,
+    kubeconfig: Path | None = None,
+    context: str | None = None,
+    timeout: float = 180.0,
+) -> None:
+    """Deletes a namespace that `apply_shared_mode_namespace` made, and waits until it is gone.
+
+    Args:
+        name: name of the component.
+        namespace: its namespace; its name by default.
+        kubeconfig: of the host; as kubectl finds it by default.
+        context: of that kubeconfig; its current one by default.
+        timeout: seconds.
+
+    Raises:
+        DirectError: virtual clusters live in it, or it was made by somebody else, nothing was deleted then;
+            or it is still there after `timeout`.
+    """
+    with _host(kubeconfig, context) as host:
+        try:
+            policy.unmake(host, name, namespace or name, time.monotonic() + timeout)
+        except TimeoutError as error:
+            raise DirectError(
+                f"{error} is still there after {timeout:g} s: its conditions say why (kubectl get -o yaml)"
+            ) from error
+
+
+@contextmanager
+def _resolved(
+    name: str, args: dict[str, Any], kubeconfig: Path | None, context: str | None
+) -> Iterator[tuple[Host, VirtualClusterSpec, dict[str, Any]]]:
+    """The host, the cluster's specification and its arguments, with the policy of the namespace if asked for.
+
+    Bad arguments are refused before the host is asked for anything.
+    """
+    spec = VirtualClusterSpec.parse(name, args)
+    with _host(kubeconfig, context) as host:
+        if spec.policy_from_namespace:
+            args = policy.with_policy_of_namespace(host, args)
+            spec = VirtualClusterSpec.parse(name, args)
+        yield host, spec, args
 
 
 @contextmanager

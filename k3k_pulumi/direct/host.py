@@ -37,6 +37,10 @@ class ForbiddenError(DirectError):
     """The kubeconfig's user may not do that."""
 
 
+class UnknownKindError(DirectError):
+    """The host does not have that kind of object."""
+
+
 class Ref(NamedTuple):
     """Which object: `namespace` is empty for kinds without one."""
 
@@ -104,8 +108,12 @@ class Host:
     def _resource(self, ref: Ref) -> Any:
         return self._dynamic.resources.get(api_version=ref.api_version, kind=ref.kind)
 
-    def apply(self, manifest: Mapping[str, Any]) -> Object:
+    def apply(self, manifest: Mapping[str, Any], *, field_manager: str = FIELD_MANAGER) -> Object:
         """Server-side apply; the object as the cluster has it then.
+
+        Args:
+            manifest: the object, or those of its fields that are to be `field_manager`'s: others of his go.
+            field_manager: in whose name.
 
         Raises:
             DirectError: refused, or a field belongs to another manager.
@@ -118,7 +126,7 @@ class Host:
                     body=_without_string_data(manifest),
                     name=ref.name,
                     namespace=ref.namespace or None,
-                    field_manager=FIELD_MANAGER,
+                    field_manager=field_manager,
                     _request_timeout=REQUEST_TIMEOUT,
                 )
             except ConflictError as error:
@@ -184,6 +192,8 @@ class Host:
             yield
         except dynamic.exceptions.ForbiddenError as error:
             raise ForbiddenError(f"{subject}: {error.summary()}") from error
+        except dynamic.exceptions.ResourceNotFoundError as error:
+            raise UnknownKindError(f"{subject}: the host cluster has no such kind: {error}") from error
         except DynamicApiError as error:
             raise DirectError(f"{subject}: {error.summary()}") from error
         except urllib3.exceptions.HTTPError as error:

@@ -56,6 +56,7 @@ class VirtualClusterSpec(Part):
     control_plane_namespace: str = Field(default="", validate_default=True)
     policy: Annotated[VirtualClusterPolicySpec | None, PlainValidator(_read_policy)] = None
     create_namespace: StrictBool = True
+    policy_from_namespace: StrictBool = False
     create_control_plane_namespace: StrictBool = True
     mode: str = "shared"
     distribution: Annotated[str, choices(*versions.DISTRIBUTIONS)] = "k3s"
@@ -179,6 +180,15 @@ class VirtualClusterSpec(Part):
             raise wrong(names.LABEL_RULE)
         if value == namespace:
             raise wrong("must differ from namespace: there the virtual kubelet may read every Secret")
+        return value
+
+    @field_validator("policy_from_namespace")
+    @classmethod
+    def _is_somewhere(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("policy") is not None:
+            raise wrong("has no use with policy, which says the constraints itself: leave one of the two out")
+        if value and info.data.get("create_namespace"):
+            raise wrong("needs create_namespace=False: a policy is bound to a namespace that exists")
         return value
 
     @field_validator("mode")

@@ -58,6 +58,7 @@ class Deployment:
 
     registrations: list[Registration] = field(default_factory=list)
     outputs: dict[str, Value] = field(default_factory=dict)
+    reads: list[Any] = field(default_factory=list)
 
     def titles(self) -> set[tuple[str, str]]:
         """Type and name of all resources."""
@@ -72,6 +73,11 @@ class Deployment:
         """The resources whose type begins so."""
         return [each for each in self.registrations if each.type.startswith(prefix)]
 
+    @property
+    def read(self) -> list[str]:
+        """Ids of the resources that were read, those that were known."""
+        return [request.id for request in self.reads if request.id != UNKNOWN]
+
 
 class Monitor(mocks.MockMonitor):
     """Keeps what it is asked to register."""
@@ -79,6 +85,11 @@ class Monitor(mocks.MockMonitor):
     def __init__(self, host: mocks.Mocks) -> None:
         super().__init__(host)
         self.registrations: list[Registration] = []
+        self.reads: list[Any] = []
+
+    def ReadResource(self, request: Any) -> Any:  # noqa: N802 - the name of the engine's call
+        self.reads.append(request)
+        return super().ReadResource(request)
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the name of the engine's call
         if request.type != "pulumi:pulumi:Stack":
@@ -89,16 +100,33 @@ class Monitor(mocks.MockMonitor):
 
 
 class Engine(mocks.Mocks):
-    """Answers as the engine and a host would: Stashes keep their first value, Services get addresses."""
+    """Answers as the engine and a host would.
 
-    def __init__(self, stashes: dict[str, Any], *, preview: bool) -> None:
+    Stashes keep their first value, Services get addresses, Namespaces that exist are read.
+    """
+
+    def __init__(
+        self,
+        stashes: dict[str, Any],
+        namespaces: Mapping[str, Any],
+        stacks: Mapping[str, Any],
+        *,
+        preview: bool,
+    ) -> None:
         self._stashes, self._preview = stashes, preview
+        self._namespaces, self._stacks = namespaces, stacks
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], None]:
         raise AssertionError(f"nothing is to be asked of a provider: {args.token}")
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         state = dict(args.inputs)
+        if args.typ == "pulumi:pulumi:StackReference":
+            return args.resource_id, {"name": args.name, "outputs": self._stacks[args.resource_id]}
+        if args.typ == "kubernetes:core/v1:Namespace" and args.resource_id:
+            # While the id is unknown the engine reads nothing.
+            known = self._namespaces.get(args.resource_id)
+            return args.resource_id, state if known is None else {"metadata": known}
         if args.typ == "pulumi:index:Stash":
             state["output"] = self._stashes.setdefault(args.name, state["input"])
         elif args.typ == "kubernetes:core/v1:Service" and not self._preview:
@@ -112,6 +140,8 @@ def run(
     *,
     preview: bool,
     stashes: dict[str, Any] | None = None,
+    namespaces: Mapping[str, Any] | None = None,
+    stacks: Mapping[str, Any] | None = None,
 ) -> Deployment:
     """Runs a program to its end and resolves what it returns.
 
@@ -119,10 +149,12 @@ def run(
         program: Registers resources and returns outputs.
         preview: As `pulumi preview`: what does not exist yet has no id.
         stashes: Values that Stashes keep from run to run, by name.
+        namespaces: Metadata of the Namespaces that exist on the host, by their names.
+        stacks: Outputs of other stacks, by their names.
     """
-    engine = Engine({} if stashes is None else stashes, preview=preview)
+    engine = Engine({} if stashes is None else stashes, namespaces or {}, stacks or {}, preview=preview)
     monitor = Monitor(engine)
-    done = Deployment(monitor.registrations)
+    done = Deployment(monitor.registrations, reads=monitor.reads)
     pulumi.runtime.set_mocks(engine, project="project", stack="stack", preview=preview, monitor=monitor)
 
     async def resolve(outputs: Mapping[str, pulumi.Output[Any]]) -> None:

@@ -1,0 +1,51 @@
+"""Inputs of components: values that are known now or later, and how a program ends that must not go on."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, TypeGuard, TypeVar, cast
+
+import pulumi
+
+T = TypeVar("T")
+
+_MESSAGE_SHOWN = 32
+"""Exit code of a program that has told the user what is wrong, in Pulumi's protocol with its programs."""
+
+
+def is_later(value: object) -> TypeGuard[pulumi.Output[Any]]:
+    """Whether a value is known only later: an Output, or something to be awaited."""
+    return isinstance(value, pulumi.Output) or inspect.isawaitable(value)
+
+
+def ended(error: Exception) -> SystemExit:
+    """What to raise where a value that came later is bad: the program ends with the error's lines.
+
+    Hundreds of inputs may wait for that value. An exception would be raised again in each of them, and
+    CPython 3.11 crashed on that heap of tracebacks before the user saw a word.
+    """
+    pulumi.log.error(str(error))
+    return SystemExit(_MESSAGE_SHOWN)
+
+
+def when_made(value: pulumi.Input[T]) -> pulumi.Output[T]:
+    """The value, known when the resources that it comes from have been made.
+
+    The name of a Namespace that the same program is about to make is known in a preview, the Namespace itself
+    is not there yet: nobody must look for it on the host.
+    """
+
+    async def known() -> Any:
+        output = pulumi.Output.from_input(value)
+        sources = await output.resources()
+        made = [
+            each.id
+            for each in sources
+            # A reference to another stack is known whenever the other stack has been deployed.
+            if isinstance(each, pulumi.CustomResource) and not isinstance(each, pulumi.StackReference)
+        ]
+        return pulumi.Output.all(output, *made).apply(lambda values: values[0])
+
+    if not is_later(value):
+        return pulumi.Output.from_input(value)
+    return cast("pulumi.Output[T]", pulumi.Output.from_input(known()))

@@ -1,0 +1,78 @@
+"""The component SharedModeNamespace: a namespace made for virtual clusters, with a policy's rules."""
+
+# The component analyzer reads the annotations of this module as they are: no `from __future__` here.
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+
+from k3k_pulumi.args import SharedModeNamespaceArgs
+from k3k_pulumi.errors import InputError
+from k3k_pulumi.manifests.policy import cluster_objects, shared_mode_namespace
+from k3k_pulumi.model import SharedModeNamespaceSpec
+from k3k_pulumi.resources import KubernetesObject
+
+TYPE = "k3k-pulumi:index:SharedModeNamespace"
+
+
+class SharedModeNamespaceInputError(pulumi.RunError, InputError):
+    """Arguments that cannot become a namespace. Pulumi shows a line for each, and no traceback."""
+
+
+class SharedModeNamespace(pulumi.ComponentResource):
+    """A host namespace for virtual clusters of the mode `shared`, with the rules of a VirtualClusterPolicy.
+
+    The clusters take `namespace=shared.namespace, create_namespace=False, policy=shared.constraints`, and
+    make namespaces of their own for their control planes. The host is that of the kubernetes provider in the
+    resource's options, else of the default provider.
+    """
+
+    constraints: Mapping[str, Any]
+    (
+        "What virtual clusters have to know of the policy: for their argument `policy`, in this stack or "
+        "another one. No secret is in it."
+    )
+    namespace: pulumi.Output[str]
+    """Name of the namespace; there once all is in place."""
+
+    def __init__(
+        self,
+        name: str,
+        args: SharedModeNamespaceArgs | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Registers the namespace.
+
+        Args:
+            name: Name of the policy, unique on the host, the beginning of its objects' names, and the
+                namespace's own unless `namespace` names another one.
+            args: See `SharedModeNamespaceArgs`.
+            opts: Options of the component; children inherit the kubernetes provider.
+
+        Raises:
+            SharedModeNamespaceInputError: Bad arguments; nothing is registered then.
+        """
+        given: Mapping[str, Any] = args or {}
+        try:
+            spec = SharedModeNamespaceSpec.parse(name, given)
+        except InputError as error:
+            raise SharedModeNamespaceInputError(f"SharedModeNamespace {name!r}", error.problems) from None
+        super().__init__(TYPE, name, dict(given), opts)
+        self.constraints = spec.policy.constraints
+        self.namespace = self._create(spec)
+        self.register_outputs({"constraints": self.constraints, "namespace": self.namespace})
+
+    def _create(self, spec: SharedModeNamespaceSpec) -> pulumi.Output[str]:
+        """Registers the host objects; the namespace's name once they are there."""
+        name = spec.policy.name
+        first, *rest = shared_mode_namespace(spec)
+        namespace = KubernetesObject(name, first, pulumi.ResourceOptions(parent=self))
+        inside = pulumi.ResourceOptions(parent=self, depends_on=[namespace], deleted_with=namespace)
+        made = [namespace]
+        made += [KubernetesObject(each["metadata"]["name"], each, inside) for each in rest]
+        # One of each kind.
+        opts = pulumi.ResourceOptions(parent=self)
+        made += [KubernetesObject(name, each, opts) for each in cluster_objects(spec.policy)]
+        # URNs are known in previews; in a deployment, when the object has been made.
+        return pulumi.Output.all(*(each.urn for each in made)).apply(lambda _: spec.namespace)

@@ -1,0 +1,144 @@
+"""The component VirtualClusterPolicy: rules for virtual clusters, bound to namespaces that exist."""
+
+# The component analyzer reads the annotations of this module as they are: no `from __future__` here.
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pulumi
+
+from k3k_pulumi.args import VirtualClusterPolicyArgs
+from k3k_pulumi.errors import InputError
+from k3k_pulumi.inputs import ended, is_later, when_made
+from k3k_pulumi.manifests.policy import cluster_objects, namespace_fields, namespace_objects, obstacles
+from k3k_pulumi.model import VirtualClusterPolicySpec
+from k3k_pulumi.resources import ExistingNamespace, KubernetesObject, place
+
+TYPE = "k3k-pulumi:index:VirtualClusterPolicy"
+
+_PLACEHOLDER = "k3k0ns"
+"""Stands for the namespace in the manifests; with a number, for one that is an Output in the arguments."""
+
+
+class VirtualClusterPolicyInputError(pulumi.RunError, InputError):
+    """Arguments that cannot become a policy. Pulumi shows a line for each, and no traceback."""
+
+
+class VirtualClusterPolicy(pulumi.ComponentResource):
+    """Rules for virtual clusters in namespaces that exist: what a cluster may be, and what its pods may do.
+
+    The host is that of the kubernetes provider in the resource's options, else of the default provider. A
+    preview refuses a namespace that is missing, has another policy, or a label that somebody else has set to
+    another value; nothing is ever taken from another owner. When the policy is deleted, its own fields of the
+    Namespace go, and nothing that was there before comes back.
+    """
+
+    constraints: Mapping[str, Any]
+    (
+        "What virtual clusters have to know of the policy: for their argument `policy`, in this stack or "
+        "another one. No secret is in it."
+    )
+    namespaces: pulumi.Output[Sequence[str]]
+    """The namespaces, in the order of the arguments; there once all is in place."""
+
+    def __init__(
+        self, name: str, args: VirtualClusterPolicyArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        """Registers the policy.
+
+        Args:
+            name: Name of the policy, unique on the host, and the beginning of its objects' names.
+            args: See `VirtualClusterPolicyArgs`.
+            opts: Options of the component; children inherit the kubernetes provider.
+
+        Raises:
+            VirtualClusterPolicyInputError: Bad arguments; nothing is registered then.
+        """
+        spec = _parse(name, args, args.get("namespaces"))
+        super().__init__(TYPE, name, dict(args), opts)
+        self.constraints = spec.constraints
+        given = list(args.get("namespaces") or ())
+        titles = [
+            f"{name}[{index}]" if is_later(each) else f"{name}-{each}" for index, each in enumerate(given)
+        ]
+        checked = self._read(spec, args, given, titles)
+        made: list[pulumi.Resource] = [
+            # One of each kind.
+            KubernetesObject(name, manifest, pulumi.ResourceOptions(parent=self))
+            for manifest in cluster_objects(spec)
+        ]
+        for index, title in enumerate(titles):
+            namespace = checked.apply(lambda names, index=index: names[index])  # type: ignore[misc]
+            made += self._bind(spec, title, namespace)
+        self.namespaces = pulumi.Output.all(checked, *(each.urn for each in made)).apply(
+            lambda known: known[0]
+        )
+        self.register_outputs({"constraints": self.constraints, "namespaces": self.namespaces})
+
+    def _read(
+        self,
+        spec: VirtualClusterPolicySpec,
+        args: VirtualClusterPolicyArgs,
+        given: Sequence[pulumi.Input[str]],
+        titles: Sequence[str],
+    ) -> pulumi.Output[Sequence[str]]:
+        """The namespaces' names, once it is known that the policy can be bound to all of them."""
+        names = [when_made(each) for each in given]
+        read = [ExistingNamespace(title, each, self) for title, each in zip(titles, names, strict=True)]
+
+        def check(known: Sequence[Any]) -> Sequence[str]:
+            values, found = known[: len(names)], known[len(names) :]
+            try:
+                _parse(spec.name, args, values)
+                problems = [
+                    line
+                    for namespace, metadata in zip(values, found, strict=True)
+                    for line in obstacles(spec, namespace, metadata)
+                ]
+                if problems:
+                    raise InputError(f"VirtualClusterPolicy {spec.name!r}", problems)
+            except InputError as error:
+                raise ended(error) from None
+            return values
+
+        return pulumi.Output.all(*names, *(each.metadata for each in read)).apply(check)
+
+    def _bind(
+        self, spec: VirtualClusterPolicySpec, title: str, namespace: pulumi.Output[str]
+    ) -> list[pulumi.Resource]:
+        """Sets the fields of a Namespace, and makes the objects in it, which go before the fields do."""
+        fields = place(namespace_fields(spec, _PLACEHOLDER), _PLACEHOLDER, namespace)
+        patch = KubernetesObject(title, fields, pulumi.ResourceOptions(parent=self), patch=True)
+        opts = pulumi.ResourceOptions(parent=self, depends_on=[patch])
+        return [
+            patch,
+            *(
+                KubernetesObject(
+                    _suffixed(title, spec.name, manifest), place(manifest, _PLACEHOLDER, namespace), opts
+                )
+                for manifest in namespace_objects(spec, _PLACEHOLDER)
+            ),
+        ]
+
+
+def _suffixed(title: str, policy: str, manifest: Mapping[str, Any]) -> str:
+    """An object's name in its URN: what its name has beyond the policy's, after the namespace's title."""
+    return f"{title}{manifest['metadata']['name'].removeprefix(policy)}"
+
+
+def _parse(
+    name: str, args: VirtualClusterPolicyArgs, namespaces: Sequence[Any] | None
+) -> VirtualClusterPolicySpec:
+    """The specification; what is known only later has a placeholder for its name.
+
+    Raises:
+        VirtualClusterPolicyInputError: Bad arguments.
+    """
+    if isinstance(namespaces, list | tuple):
+        namespaces = [
+            f"{_PLACEHOLDER}{index}" if is_later(each) else each for index, each in enumerate(namespaces)
+        ]
+    try:
+        return VirtualClusterPolicySpec.parse(name, {**args, "namespaces": namespaces})
+    except InputError as error:
+        raise VirtualClusterPolicyInputError(f"VirtualClusterPolicy {name!r}", error.problems) from None
