@@ -2,6 +2,7 @@
 
 With pytest-xdist a run is one controlling process and several workers. The controller makes the folder and
 ends what the run started; the workers find the folder through their input and start things under a lock.
+At the end the controller compares what the virtual kubelets asked of the host with their rights.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -56,7 +58,9 @@ class Run:
         self.folder = Path(given or tempfile.mkdtemp(prefix="k3k-pulumi-tests-"))
         self.controls = given is None
         config.stash[FOLDER] = self.folder
+        self._since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         self._problem = ""
+        self._rights: tuple[list[str], str] = [], ""
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: object) -> None:
@@ -67,6 +71,12 @@ class Run:
         if not self.controls:
             return
         try:
+            self._check_rights(session)
+        except Exception as error:
+            self._rights = [f"the audit log could not be read: {error!r}"], ""
+        if self._rights[0] and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        try:
             self._end(keep_host=session.config.option.keep_host)
         except Exception as error:
             # Raised on, it would take the summary of the tests with it.
@@ -74,9 +84,24 @@ class Run:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        wrong, summary = self._rights
+        if wrong or summary:
+            terminalreporter.section("the virtual kubelets' rights on the host", red=bool(wrong))
+            for line in filter(None, (*wrong, summary)):
+                terminalreporter.line(line)
         if self._problem:
             terminalreporter.section("clean-up", red=True)
             terminalreporter.line(self._problem)
+
+    def _check_rights(self, session: pytest.Session) -> None:
+        """Reads the host's audit log. Somebody else's host (`--host-kubeconfig`) has none that we could."""
+        if not (self.folder / "devcluster-kubeconfig").exists():
+            return
+        # Only here, so that runs without a cluster do not load the models.
+        from tests.e2e.support import rights
+
+        log = Path(tool("devcluster", "audit-log", "--name", session.config.option.devcluster))
+        self._rights = rights.check(log, self._since, whole=is_whole(session))
 
     def _end(self, *, keep_host: bool) -> None:
         started = self.folder / "devcluster-started"
@@ -90,6 +115,18 @@ class Run:
             remove_shared_clusters(self.folder)
             ingress_controller.remove(self.folder)
         shutil.rmtree(self.folder)
+
+
+def is_whole(session: pytest.Session, folder: Path = ROOT / "tests/e2e") -> bool:
+    """Whether a run is of all tests of a folder, and none was chosen, left out or not reached."""
+    config = session.config
+    narrowed = ("keyword", "markexpr", "deselect", "ignore", "ignore_glob", "lf", "stepwise")
+    left_out = config.pluginmanager.get_plugin("k3k-completeness").left_out
+    stopped = session.shouldstop or session.shouldfail or session.exitstatus == pytest.ExitCode.INTERRUPTED
+    if any(config.getoption(name, None) for name in narrowed) or left_out or stopped:
+        return False
+    asked = (Path(config.invocation_params.dir, arg).resolve() for arg in config.args)
+    return any(folder.is_relative_to(each) for each in asked)
 
 
 @contextmanager

@@ -29,6 +29,14 @@ SKIPPED = {
     "test_module.py": "import pytest\npytest.skip('too odd', allow_module_level=True)\n",
 }
 
+WHOLE = """
+from pathlib import Path
+from tests.conftest import *
+from tests.run import is_whole
+def pytest_sessionfinish(session): print("whole:", is_whole(session, Path(__file__).parent.resolve()))
+"""
+PLAIN = "def test_plain(): pass\n"
+
 
 def run(folder: Path, files: dict[str, str], workers: int, *options: str) -> subprocess.CompletedProcess[str]:
     """Runs pytest under the repository's rule, in an environment without Pulumi's engine."""
@@ -64,3 +72,23 @@ def test_a_group_stays_on_one_worker(tmp_path: Path) -> None:
     result = run(tmp_path, {"test_it.py": GROUP}, 3, "--dist=loadgroup", "-rP")
     workers = [line for line in result.stdout.splitlines() if line.startswith("worker:")]
     assert (len(workers), len(set(workers))) == (12, 1), result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "whole"),
+    [
+        (PLAIN, [], True),
+        (PLAIN, ["."], True),
+        (PLAIN, ["test_it.py"], False),
+        (PLAIN, ["-k", "plain"], False),
+        (PLAIN, ["--deselect", "test_it.py::test_other"], False),
+        (ENGINE, [], False),
+        ("def test_one(): raise AssertionError\n" + PLAIN, ["-x"], False),
+    ],
+    ids=["all", "folder", "file", "chosen", "deselected", "left out", "stopped"],
+)
+def test_a_run_is_whole_when_no_test_is_left_out(
+    tmp_path: Path, source: str, options: list[str], whole: bool
+) -> None:
+    result = run(tmp_path, {"conftest.py": WHOLE, "test_it.py": source}, 0, *options)
+    assert f"whole: {whole}" in result.stdout, result.stdout + result.stderr

@@ -10,6 +10,7 @@ from devcluster.audit import Request, requests
 EVENT = {
     "verb": "get",
     "user": {"username": "system:serviceaccount:cp:c-kubelet"},
+    "userAgent": "k3k-kubelet",
     "requestURI": "/api/v1/namespaces/ns/pods/p/log?follow=true",
     "objectRef": {
         "resource": "pods",
@@ -20,20 +21,28 @@ EVENT = {
     },
     "responseStatus": {"code": 200},
     "requestReceivedTimestamp": "2026-11-21T06:00:00.000000Z",
+    "annotations": {"authorization.k8s.io/decision": "allow"},
 }
+
+_LEASES = "coordination.k8s.io"
 
 
 def test_parts_in_order_and_only_whole_lines(tmp_path: Path) -> None:
-    lease = {"resource": "leases", "apiGroup": "coordination.k8s.io", "namespace": "ns", "name": "l"}
+    lease = {"resource": "leases", "apiGroup": _LEASES, "namespace": "ns", "name": "l"}
     old = EVENT | {"verb": "update", "objectRef": lease}
-    bare = {key: value for key, value in EVENT.items() if key not in ("objectRef", "responseStatus")}
+    bare = {
+        key: value
+        for key, value in EVENT.items()
+        if key not in ("objectRef", "responseStatus", "annotations", "userAgent")
+    }
     (tmp_path / "audit-2026-11-21T05-00-00.000.log").write_text(json.dumps(old) + "\n")
     (tmp_path / "audit.log").write_text(f'{json.dumps(EVENT)}\n{json.dumps(bare)}\n{{"verb": "ge')
-    found = list(requests(tmp_path / "audit.log"))
     user, uri = "system:serviceaccount:cp:c-kubelet", "/api/v1/namespaces/ns/pods/p/log?follow=true"
     time = "2026-11-21T06:00:00.000000Z"
-    assert found == [
-        Request(user, "update", "coordination.k8s.io", "leases", "", "ns", "l", uri, 200, time),
-        Request(user, "get", "", "pods", "log", "ns", "p", uri, 200, time),
-        Request(user, "get", "", "", "", "", "", uri, 0, time),
-    ]
+    first, second, third = (
+        Request(user, "k3k-kubelet", "update", _LEASES, "leases", "", "ns", "l", uri, 200, "allow", time),
+        Request(user, "k3k-kubelet", "get", "", "pods", "log", "ns", "p", uri, 200, "allow", time),
+        Request(user, "", "get", "", "", "", "", "", uri, 0, "", time),
+    )
+    assert list(requests(tmp_path / "audit.log")) == [first, second, third]
+    assert list(requests(tmp_path / "audit.log", ['"leases"', "nothing"])) == [first]
