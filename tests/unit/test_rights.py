@@ -70,6 +70,14 @@ def test_a_right_from_elsewhere() -> None:
     assert found.beyond == [f"get pods/exec in workloads by {USER}"]
 
 
+def test_an_apply_that_makes_an_object_creates_it() -> None:
+    rights = {Right("workloads", verb, "services"): "by default" for verb in ("create", "patch")}
+    applied = {"verb": "patch", "resource": "services", "namespace": "team", "name": "web"}
+    assert compare(rights, [asked(applied)]).unused == ["create services in workloads, given by default"]
+    made = Request(**{**vars(asked(applied)), "code": 201})
+    assert compare(rights, [made]) == Findings(kubelets=1)
+
+
 def test_a_request_that_lacks_a_right() -> None:
     secrets = {"verb": "list", "resource": "secrets", "namespace": "kube-system", "decision": "forbid"}
     found = compare(RIGHTS, [asked(each) for each in (*ALL, secrets, secrets)])

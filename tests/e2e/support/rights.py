@@ -16,6 +16,8 @@ from k3k_pulumi.model.document import ENABLED
 AGENT = "k3k-kubelet"
 """How the virtual kubelet calls itself. Tests that borrow its account are somebody else."""
 _SUFFIX = "-kubelet"
+_CREATED = 201
+"""Answer to a server-side apply that made the object, for which the API server asks for `create` as well."""
 _ACCOUNT = "system:serviceaccount:"
 _ENDS = {"namespaces", "roles", "rolebindings", "clusterroles", "clusterrolebindings"}
 _LINES = (f'"userAgent":"{AGENT}', '"verb":"delete')
@@ -116,6 +118,8 @@ def compare(rights: Mapping[Right, str], asked: Iterable[Request], since: str = 
         right = _right(request, rights)
         if request.decision == "allow":
             used[right].add(request.user)
+            if (right.verb, request.code) == ("patch", _CREATED):
+                used[right._replace(verb="create")].add(request.user)
         elif not _is_over(request, ended):
             refused[request.user, request.namespace, right] += 1
     return Findings(
