@@ -77,8 +77,8 @@ def _copies(spec: VirtualClusterSpec) -> list[dict[str, Any]]:
     on = {kind for kind in ENABLED["toHost"] if enabled(spec.sync, "toHost", kind)}
     rules = [_copy_rule(group, resource, kind in on) for kind, (group, resource) in _TO_HOST.items()]
     # What is exposed by a Service or an Ingress, a NetworkPolicy opens.
-    exposes = bool(on & {"services", "ingresses", "httpRoutes"})
-    return [*rules, _copy_rule(_NETWORKING, "networkpolicies", exposes)]
+    policies = bool(on & {"networkPolicies", "services", "ingresses", "httpRoutes"})
+    return [*rules, _copy_rule(_NETWORKING, "networkpolicies", policies)]
 
 
 def _copy_rule(group: str, resource: str, made: bool) -> dict[str, Any]:

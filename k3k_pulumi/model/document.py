@@ -94,6 +94,7 @@ DOCUMENT = {
                 "loadBalancerClasses": ListOf(text),
                 "annotations": ListOf(text),
                 "labels": ListOf(text),
+                "sourceRanges": ListOf(text),
             },
             "endpointSlices": _TO_HOST,
             "persistentVolumeClaims": {
@@ -118,6 +119,7 @@ DOCUMENT = {
                 "controllerNamespaces": ListOf(text),
             },
             "podDisruptionBudgets": _TO_HOST,
+            "networkPolicies": _TO_HOST,
         },
         "fromHost": {
             "storageClasses": _FROM_HOST,
@@ -135,6 +137,7 @@ ENABLED = {
         "ingresses": False,
         "httpRoutes": False,
         "podDisruptionBudgets": True,
+        "networkPolicies": True,
     },
     "fromHost": {"storageClasses": False, "ingressClasses": False, "priorityClasses": False},
 }

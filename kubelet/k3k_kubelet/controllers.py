@@ -18,13 +18,16 @@ from k3k_kubelet.sync.claims import Claims
 from k3k_kubelet.sync.classes import KINDS, Classes
 from k3k_kubelet.sync.config import ConfigController
 from k3k_kubelet.sync.copies import Copies
+from k3k_kubelet.sync.isolation import Isolation
 from k3k_kubelet.sync.kinds.backends import Backends
 from k3k_kubelet.sync.kinds.claims import ClaimKind
 from k3k_kubelet.sync.kinds.disruption_budgets import DisruptionBudgets
 from k3k_kubelet.sync.kinds.endpoint_slices import EndpointSlices
+from k3k_kubelet.sync.kinds.entrances import Entrances
 from k3k_kubelet.sync.kinds.exposures import Exposures
 from k3k_kubelet.sync.kinds.http_routes import HttpRoutes
 from k3k_kubelet.sync.kinds.ingresses import Ingresses
+from k3k_kubelet.sync.kinds.network_policies import NetworkPolicies
 from k3k_kubelet.sync.kinds.services import Services
 from k3k_kubelet.sync.mirror import EventMirror, Sides
 from k3k_kubelet.sync.pods import PodController
@@ -82,19 +85,27 @@ class Controllers:
         )
         configs = ConfigController(shared)
         tokens = TokenController(shared)
-        pods = PodController(shared, self._nodes, configs, tokens)
+        policies = NetworkPolicies(shared)
+        network_policies = Copies(shared, policies)
+        isolation = Isolation(shared, policies)
+        pods = PodController(shared, self._nodes, configs, tokens, isolation)
         config = shared.config
         services = Copies(shared, Services(shared), stores.virtual_services)
         ingresses, routes = Copies(shared, Ingresses(shared)), Copies(shared, HttpRoutes(shared))
+        exposures = Copies(shared, Exposures(shared), stores.virtual_services)
+        backends = Copies(shared, Backends(shared, ingresses, routes), stores.virtual_services)
+        entrances = Entrances(shared, policies, (exposures, backends))
         self._followed: tuple[Copies | Classes, ...] = (
             Copies(shared, ClaimKind(shared), stores.virtual_claims, stores.host_claims),
             services,
-            Copies(shared, Exposures(shared), stores.virtual_services),
+            exposures,
             Copies(shared, EndpointSlices(shared)),
             Copies(shared, DisruptionBudgets(shared)),
+            network_policies,
             ingresses,
             routes,
-            Copies(shared, Backends(shared, ingresses, routes), stores.virtual_services),
+            backends,
+            Copies(shared, entrances, entrances.pairs),
             *(Classes(shared, kind) for kind in KINDS),
         )
         told = {

@@ -136,6 +136,7 @@ def test_the_defaults_are_baseline() -> None:
                     "loadBalancerClasses": [],
                     "annotations": [],
                     "labels": [],
+                    "sourceRanges": ["0.0.0.0/0", "::/0"],
                 },
                 "endpointSlices": ON,
                 "persistentVolumeClaims": {
@@ -153,6 +154,7 @@ def test_the_defaults_are_baseline() -> None:
                 },
                 "httpRoutes": {**OFF, "gateways": [], "hosts": [], "controllerNamespaces": []},
                 "podDisruptionBudgets": ON,
+                "networkPolicies": ON,
             },
             "fromHost": {
                 "storageClasses": {**OFF, "names": []},

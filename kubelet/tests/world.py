@@ -10,6 +10,7 @@ from typing import Any
 from k3k_kubelet.api import (
     CONFIG_MAPS,
     EVENTS,
+    NAMESPACES,
     NODES,
     PODS,
     SECRETS,
@@ -27,7 +28,6 @@ from kubelet.tests.waiting import SECONDS, eventually
 
 Object = dict[str, Any]
 
-NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 _numbers = itertools.count(1)
 
 

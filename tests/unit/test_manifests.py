@@ -318,13 +318,14 @@ def test_copies_are_made_of_the_kinds_that_the_policy_has_and_removed_of_all(
     assert rights(resource, toHost={kind: {"enabled": False}}) == seen
 
 
-def test_network_policies_are_made_where_something_can_be_exposed() -> None:
+def test_network_policies_are_made_for_the_tenant_s_own_and_where_something_can_be_exposed() -> None:
     off = {"enabled": False}
     seen = {"get", "list", "watch", "delete"}
     assert rights("networkpolicies") == {*seen, "create", "patch"}
-    assert rights("networkpolicies", toHost={"services": off}) == seen
-    for kind in ("ingresses", "httpRoutes"):
-        exposed = {"services": off, kind: {"enabled": True}}
+    closed = {"services": off, "networkPolicies": off}
+    assert rights("networkpolicies", toHost=closed) == seen
+    for kind in ("ingresses", "httpRoutes", "services", "networkPolicies"):
+        exposed = {**closed, kind: {"enabled": True}}
         assert rights("networkpolicies", toHost=exposed) == {*seen, "create", "patch"}
 
 

@@ -17,9 +17,17 @@ ClassName = Annotated[str, Meta(pattern=r"^(\*|[a-z0-9]([a-z0-9.-]*[a-z0-9])?)$"
 """Name of a class; `*` for any."""
 HostName = Annotated[str, Meta(pattern=rf"^(\*|(\*\.)?{_LABEL}(\.{_LABEL})*)$", max_length=253)]
 """A host name, `*.example.com` for those one label below it, `*` for any."""
+EVERYWHERE = ("0.0.0.0/0", "::/0")
 LoadBalancerClass = Annotated[
     str, Meta(pattern=r"^([a-z0-9.-]+/)?[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$", max_length=317)
 ]
+
+
+def _check_network(field: str, text: str) -> None:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"`{field}` has {text!r}, which is no range of addresses: {error}") from None
 
 
 class Selector(Document, frozen=True):
@@ -72,10 +80,20 @@ class Services(ToHost, frozen=True):
             'Labels that host Services have under their own keys as well; "example.com/" is a whole prefix.'
         ),
     ] = ()
+    source_ranges: Annotated[
+        tuple[Cidr, ...],
+        about(
+            "Ranges that Services of type NodePort or LoadBalancer, and external IPs, may be reached from. "
+            "Where they are less than everything such a Service needs `externalTrafficPolicy: Local`: else "
+            "nobody on the host sees where a packet comes from."
+        ),
+    ] = EVERYWHERE
 
     def __post_init__(self) -> None:
         for each in self.external_ips:
             _check_network("externalIPs", each)
+        for each in self.source_ranges:
+            _check_network("sourceRanges", each)
 
 
 class EndpointSlices(ToHost, frozen=True):
@@ -204,6 +222,10 @@ class PodDisruptionBudgets(ToHost, frozen=True):
     """PodDisruptionBudgets."""
 
 
+class NetworkPolicies(ToHost, frozen=True):
+    """NetworkPolicies."""
+
+
 class SyncToHost(Document, frozen=True):
     """Kinds whose objects inside get copies on the host."""
 
@@ -219,6 +241,10 @@ class SyncToHost(Document, frozen=True):
     pod_disruption_budgets: Annotated[PodDisruptionBudgets, about("PodDisruptionBudgets.")] = (
         PodDisruptionBudgets()
     )
+    network_policies: Annotated[
+        NetworkPolicies,
+        about("NetworkPolicies. They take from what the cluster's pods may, and never add to it."),
+    ] = NetworkPolicies()
 
 
 class FromHost(Document, frozen=True):
@@ -258,10 +284,3 @@ class Sync(Document, frozen=True):
 
     to_host: Annotated[SyncToHost, about("From the virtual cluster to the host.")] = SyncToHost()
     from_host: Annotated[SyncFromHost, about("From the host into the virtual cluster.")] = SyncFromHost()
-
-
-def _check_network(field: str, text: str) -> None:
-    try:
-        ipaddress.ip_network(text)
-    except ValueError as error:
-        raise ValueError(f"`{field}` has {text!r}, which is no range of addresses: {error}") from None

@@ -138,11 +138,12 @@ class Copies(Following):
             self.host.clear()
         if not self._has_source:
             self.virtual.clear()
+        self.kind.ended()
         self._repaired.clear()
 
     def new_informers(self) -> Sequence[Informer]:
-        """Of both sides, as far as nobody else keeps them."""
-        informers = []
+        """Of both sides, as far as nobody else keeps them, and of what the kind needs beside them."""
+        informers = list(self.kind.new_informers())
         if not self._has_copies:
             informer = Informer(
                 *(self._shared.host, self.kind.resource, self.host),
@@ -314,7 +315,8 @@ class Copies(Following):
         self._shared.uses.set(User(self.kind.resource, *key), ())
 
     def _emit(self, obj: Object, reason: str, message: str) -> None:
-        self._shared.events.emit(obj, "Warning", reason, message, resource=self.kind.source)
+        about = self.kind.about(obj)
+        self._shared.events.emit(about, "Warning", reason, message, resource=self.kind.source)
 
     def look_at_all(self) -> None:
         """Looks at the objects of both sides, if they are known."""
@@ -324,6 +326,7 @@ class Copies(Following):
             self.queue.add(entry.key)
         for entry in self.host:
             self._add_copy(entry)
+        self.kind.known()
 
     def _virtual_changed(self, change: Change) -> None:
         if self.is_ready:

@@ -9,6 +9,7 @@ from k3k_kubelet.api import PODS, AlreadyExistsError, ApiError
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.sync.claims import Claims
 from k3k_kubelet.sync.config import ConfigController
+from k3k_kubelet.sync.isolation import Isolation
 from k3k_kubelet.sync.shared import NameTakenError, Shared
 from k3k_kubelet.sync.status import StatusWriter
 from k3k_kubelet.sync.stores import used_by
@@ -26,6 +27,7 @@ WAITS = "HostPodWaitsForClaim"
 """Reason of the same for a pod whose claims are not on the host, or not to be used."""
 
 _BAD_REQUEST = 400
+_UNKNOWN_SECONDS = 0.2
 _QUIET_SECONDS = 2.0
 """How long a pod may wait for claims without a word: they are often made together with it."""
 
@@ -38,12 +40,19 @@ class Creation:
         configs: Makes copies of ConfigMaps and Secrets.
         tokens: Makes token Secrets.
         status: Says on the virtual pod why there is no copy.
+        isolation: Says which NetworkPolicies hold for a pod: a copy has its labels from the start.
     """
 
     def __init__(
-        self, shared: Shared, configs: ConfigController, tokens: TokenController, status: StatusWriter
+        self,
+        shared: Shared,
+        configs: ConfigController,
+        tokens: TokenController,
+        status: StatusWriter,
+        isolation: Isolation,
     ) -> None:
         self._shared = shared
+        self._isolation = isolation
         self._configs = configs
         self._tokens = tokens
         self._status = status
@@ -66,8 +75,11 @@ class Creation:
             ApiError: The host refused or did not answer; the queue tries again.
             NameTakenError: So it does when the name on the host is another's.
         """
+        isolated = self._isolation.of(pod)
+        if isolated is None:
+            return _UNKNOWN_SECONDS
         try:
-            wanted = translate_pod.to_host(pod, self._shared.cluster, self._shared.policy.current)
+            wanted = translate_pod.to_host(pod, self._shared.cluster, self._shared.policy.current, isolated)
         except Refused as refused:
             self._shared.events.emit(pod, "Warning", REFUSED, str(refused))
             await self._status.pending(pod, REFUSED, str(refused))

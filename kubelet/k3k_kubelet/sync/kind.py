@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from k3k_kubelet.api import ApiError, Resource
 from k3k_kubelet.api.client import Object
+from k3k_kubelet.cache import Informer
 from k3k_kubelet.cache.store import IndexFunction
 from k3k_kubelet.policy import Policy, ToHost
 from k3k_kubelet.sync.shared import Shared
@@ -107,6 +108,10 @@ class Kind(ABC):
         """
         return False
 
+    def about(self, obj: Object) -> Object:
+        """The object of the tenant's that events about the copy of `obj` belong to."""
+        return obj
+
     def ends(self, obj: Object) -> bool:
         """Whether an object that is being deleted, but held by finalizers, loses its copy now."""
         return True
@@ -127,6 +132,16 @@ class Kind(ABC):
 
     def reduce_host(self, host: Object) -> None:
         """The same of a copy. What the translation makes must stay: a field that is missing is put back."""
+
+    def known(self) -> None:
+        """Both sides are known completely: from now on, and once more on patrol."""
+
+    def new_informers(self) -> Sequence[Informer]:
+        """What fills further stores that `to_host` needs: known and followed as the objects are."""
+        return ()
+
+    def ended(self) -> None:
+        """These stores are no longer current: forget them."""
 
     def add_all(self) -> None:
         """Looks at everything: at the start, and on patrol."""

@@ -16,6 +16,7 @@ from k3k_kubelet.cache.store import Key
 from k3k_kubelet.node import NodeManager, NodeTakenError, of_daemon_set
 from k3k_kubelet.sync.config import ConfigController
 from k3k_kubelet.sync.creation import Creation
+from k3k_kubelet.sync.isolation import Isolation
 from k3k_kubelet.sync.shared import EXPECTED, Shared
 from k3k_kubelet.sync.status import StatusWriter, lost
 from k3k_kubelet.sync.stores import node_of, wants_copy
@@ -41,17 +42,23 @@ class PodController:
         nodes: Makes the virtual Node a pod is bound to.
         configs: Makes copies of ConfigMaps and Secrets.
         tokens: Makes token Secrets.
+        isolation: Says which NetworkPolicies hold for a pod.
     """
 
     def __init__(
-        self, shared: Shared, nodes: NodeManager, configs: ConfigController, tokens: TokenController
+        self,
+        shared: Shared,
+        nodes: NodeManager,
+        configs: ConfigController,
+        tokens: TokenController,
+        isolation: Isolation,
     ) -> None:
         self._shared = shared
         self._nodes = nodes
         self._tokens = tokens
         self._status = StatusWriter(shared)
-        self._updates = Updates(shared, configs)
-        self._creation = Creation(shared, configs, tokens, self._status)
+        self._updates = Updates(shared, configs, isolation)
+        self._creation = Creation(shared, configs, tokens, self._status, isolation)
         self._gone: dict[str, Object] = {}
         """uid of a virtual pod -> last state of its copy, which the host has deleted."""
         self.queue: WorkQueue[Key] = WorkQueue(
@@ -61,6 +68,7 @@ class PodController:
         shared.stores.host_pods.subscribe(self._host_changed)
         shared.stores.virtual_claims.subscribe(lambda change: self._claim_changed(change.entry.key))
         shared.stores.host_claims.subscribe(self._claim_copy_changed)
+        isolation.subscribe(self._policies_changed)
 
     def add_all(self) -> None:
         """Looks at every pod of both sides: at the start, on patrol, and when the policy changed."""
@@ -289,6 +297,10 @@ class PodController:
             if uid is not None and self._shared.stores.virtual_pods.by_uid(uid) is not None:
                 self._gone[uid] = last
         self._add_owner(change.entry)
+
+    def _policies_changed(self, namespace: str) -> None:
+        for pod in self._shared.stores.virtual_pods.by_index("namespace", namespace):
+            self.queue.add(pod.key)
 
     def _claim_copy_changed(self, change: Change) -> None:
         owner = self._shared.stores.owner(change.entry)

@@ -92,10 +92,17 @@ class Stores:
     def __init__(self, config: Config, host: ApiClient, virtual: ApiClient) -> None:
         self._cluster = cluster = config.cluster
         namespace = config.namespace
-        self.virtual_pods = Store({"node": _nodes, "uses": _uses, "claims": _claims}, _reduce_virtual_pod)
+        self.virtual_pods = Store(
+            {"node": _nodes, "uses": _uses, "claims": _claims, "namespace": _namespace}, _reduce_virtual_pod
+        )
         self.virtual_nodes = Store({"port": partial(ports, config)}, reduce_virtual_node)
         self.virtual_services = Store({"namespace": _namespace}, _reduce_service)
-        indexes = {"owner": self.owners, health.INDEX: health.signs, "address": _addresses}
+        indexes = {
+            "owner": self.owners,
+            health.INDEX: health.signs,
+            "address": _addresses,
+            "isolated": _isolated,
+        }
         self.host_pods = Store(indexes, _reduce_host_pod)
         self.host_services = Store()
         self.host_nodes, self.host_quotas = Store(reduce=reduce_host_node), Store(reduce=reduce_quota)
@@ -169,7 +176,15 @@ def _addresses(host_pod: Object) -> Iterable[str]:
 
 
 def _namespace(obj: Object) -> Iterable[str]:
-    return (obj["metadata"]["namespace"],)
+    return (sys.intern(obj["metadata"]["namespace"]),)
+
+
+def _isolated(host_pod: Object) -> Iterable[str]:
+    """The namespace inside of a pod that NetworkPolicies of the tenant isolate, as long as it changes."""
+    metadata = host_pod["metadata"]
+    if is_terminal(host_pod) or metadata.get("deletionTimestamp") or not identity.isolated(host_pod):
+        return ()
+    return (metadata["labels"].get(identity.NAMESPACE, ""),)
 
 
 def _uses(pod: Object) -> Iterable[str]:

@@ -11,6 +11,7 @@ from k3k_kubelet.api import PODS, ApiError, NotFoundError, PatchType
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.events import timestamp
 from k3k_kubelet.sync.config import ConfigController
+from k3k_kubelet.sync.isolation import Isolation
 from k3k_kubelet.sync.shared import NameTakenError, Shared
 from k3k_kubelet.sync.stores import used_by
 from k3k_kubelet.translate import Refused, ephemeral, update
@@ -49,10 +50,12 @@ class Updates:
     Args:
         shared: The two clusters.
         configs: Makes copies of ConfigMaps and Secrets.
+        isolation: Says which NetworkPolicies hold for a pod.
     """
 
-    def __init__(self, shared: Shared, configs: ConfigController) -> None:
+    def __init__(self, shared: Shared, configs: ConfigController, isolation: Isolation) -> None:
         self._shared = shared
+        self._isolation = isolation
         self._configs = configs
         self._answers: dict[str, _Answers] = {}
 
@@ -62,8 +65,9 @@ class Updates:
 
     def find(self, pod: Object, host: Object) -> Changes | None:
         """What the copy lacks; None, with an event, if that cannot be said."""
+        isolated = self._isolation.of(pod)
         try:
-            found = update.changes(pod, host, self._shared.cluster, self._shared.policy.current)
+            found = update.changes(pod, host, self._shared.cluster, self._shared.policy.current, isolated)
         except Refused as refused:
             self._shared.events.emit(pod, "Warning", NOT_UPDATED, str(refused))
             return None

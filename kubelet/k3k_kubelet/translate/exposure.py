@@ -1,15 +1,16 @@
 """NetworkPolicies that let others in: those of a virtual cluster deny everything from outside.
 
-Rules see packets after DNAT, so they name the pods and the ports that a Service leads to.
+Rules see packets after DNAT, so they name the pods and the ports that a Service leads to. Pods that a
+NetworkPolicy of the tenant's isolates are left out: whom these let in is for `translate.entrance`.
 """
 
-import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from k3k_kubelet.translate import identity, names
-from k3k_kubelet.translate.objects import Cluster, Object, Refused
-from k3k_kubelet.translate.rules.service import selector
+from k3k_kubelet.policy.sync import EVERYWHERE
+from k3k_kubelet.translate import identity, names, ranges
+from k3k_kubelet.translate.objects import Cluster, Object
+from k3k_kubelet.translate.rules.service import selector, source_ranges
 
 PORTS = "services"
 """Purpose of what `of_service` makes."""
@@ -28,8 +29,7 @@ def network_policy(
     Args:
         service: the Service inside.
         cluster: the virtual cluster.
-        purpose: what it is for; one for each, so that a Service may have several. The colon in what the
-            policy's name is made of keeps it apart from the copies of the tenant's objects.
+        purpose: what it is for; one for each, so that a Service may have several.
         ports: those of the Service's ports that are meant; all of them by default.
         peers: who may connect, as in `spec.ingress[].from` of a NetworkPolicy; anybody by default.
 
@@ -37,7 +37,7 @@ def network_policy(
         None where there is nothing to open: without a selector nobody knows which pods are meant.
     """
     spec, metadata = service.get("spec") or {}, service["metadata"]
-    namespace, name = metadata["namespace"], f"{metadata['name']}:{purpose}"
+    namespace = metadata["namespace"]
     meant = [_target(port) for port in (spec.get("ports") or () if ports is None else ports)]
     if not spec.get("selector") or not meant:
         return None
@@ -45,30 +45,53 @@ def network_policy(
     sources = [dict(each) for each in peers]
     if sources:
         rule["from"] = sources
+    chosen: Object = {
+        "matchLabels": selector(spec["selector"], cluster, namespace),
+        "matchExpressions": [{"key": identity.ISOLATED["Ingress"], "operator": "DoesNotExist"}],
+    }
+    return manifest(service, cluster, f"{metadata['name']}:{purpose}", chosen, [rule])
+
+
+def manifest(
+    obj: Mapping[str, Any], cluster: Cluster, alias: str, chosen: Object, rules: list[Object]
+) -> Object:
+    """A NetworkPolicy for packets that come.
+
+    Args:
+        obj: what it is made for.
+        cluster: the virtual cluster.
+        alias: what its name is made of; the colon in it keeps it apart from copies of the tenant's objects.
+        chosen: selector of the host's pods.
+        rules: `spec.ingress`.
+    """
+    namespace = obj["metadata"]["namespace"]
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": {
-            "name": names.host_name(cluster.name, namespace, name),
+            "name": names.host_name(cluster.name, namespace, alias),
             "namespace": cluster.namespace,
             "labels": identity.labels(cluster.name, namespace),
-            "annotations": identity.annotations(cluster.name, service) | {identity.NAME: name},
+            "annotations": identity.annotations(cluster.name, obj) | {identity.NAME: alias},
             "ownerReferences": [dict(cluster.owner)],
         },
-        "spec": {
-            "podSelector": {"matchLabels": selector(spec["selector"], cluster, namespace)},
-            "policyTypes": ["Ingress"],
-            "ingress": [rule],
-        },
+        "spec": {"podSelector": chosen, "policyTypes": ["Ingress"], "ingress": rules},
     }
 
 
-def of_service(service: Mapping[str, Any], cluster: Cluster) -> Object | None:
+def of_service(
+    service: Mapping[str, Any], cluster: Cluster, allowed: Sequence[str] = EVERYWHERE
+) -> Object | None:
     """The NetworkPolicy of a Service that is to be reached from outside; None for one that is not.
 
     `loadBalancerSourceRanges` limit it where packets arrive with their sender's address, which is with
     `externalTrafficPolicy: Local`. Else a node may pass them on with its own, and the ranges are
     enforced where Kubernetes does it: by the load balancer and by kube-proxy.
+
+    Args:
+        service: the Service inside.
+        cluster: the virtual cluster.
+        allowed: ranges from which the policy lets Services be reached.
 
     Raises:
         Refused: one of the ranges is none.
@@ -77,20 +100,16 @@ def of_service(service: Mapping[str, Any], cluster: Cluster) -> Object | None:
     outward = spec.get("type") in ("NodePort", "LoadBalancer")
     if not outward and not spec.get("externalIPs"):
         return None
-    ranges = spec.get("loadBalancerSourceRanges") or ()
-    if spec.get("externalTrafficPolicy") != "Local" or spec.get("type") != "LoadBalancer":
-        ranges = ()
-    peers = [{"ipBlock": {"cidr": _range(text, n)}} for n, text in enumerate(ranges)]
-    return network_policy(service, cluster, PORTS, peers=peers)
-
-
-def _range(text: str, n: int) -> str:
-    """A range as NetworkPolicies take it; Services may have blanks around it, and bits beyond its prefix."""
-    try:
-        return str(ipaddress.ip_network(text.strip(), strict=False))
-    except ValueError:
-        path = f"spec.loadBalancerSourceRanges[{n}]"
-        raise Refused(path, f"{text!r} is not a CIDR", "write it like 192.0.2.0/24") from None
+    limits = ranges.networks(tuple(allowed))
+    limited = not ranges.are_everything(limits)
+    if spec.get("externalTrafficPolicy") != "Local":
+        # Where a packet comes from is not seen: `rules.service` refuses such a Service if it matters.
+        return None if limited else network_policy(service, cluster, PORTS)
+    own = source_ranges(spec) if spec.get("type") == "LoadBalancer" else []
+    meant = (ranges.common(own, limits) if own else list(limits)) if limited else own
+    if limited and not meant:
+        return None
+    return network_policy(service, cluster, PORTS, peers=[{"ipBlock": {"cidr": str(each)}} for each in meant])
 
 
 def _target(port: Mapping[str, Any]) -> Object:

@@ -1,6 +1,6 @@
 """Who a host object belongs to: labels for selectors, annotations for the truth."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +13,15 @@ NAME = f"{DOMAIN}/name"
 UID = f"{DOMAIN}/uid"
 HOST_POD_UID = f"{DOMAIN}/host-pod-uid"
 """Annotation of ours on a bound virtual pod, see `copy_mark`: hidden from the tenant's downward API."""
+
+ISOLATED: Mapping[str, str] = {
+    "Ingress": f"{DOMAIN}/isolated-ingress",
+    "Egress": f"{DOMAIN}/isolated-egress",
+}
+"""Labels of host pods that NetworkPolicies of the tenant isolate in a direction.
+
+The library's own policies leave them out: only pods without may do all that the cluster may.
+"""
 
 Component = Literal["workload", "token"]
 """`workload`: the copy of a tenant's object. `token`: the Secret with a pod's service-account tokens."""
@@ -31,6 +40,17 @@ class Identity:
 def labels(cluster: str, namespace: str, component: Component = "workload") -> dict[str, str]:
     """Labels of every host object of a virtual namespace; set last, over anything else."""
     return {CLUSTER: cluster, NAMESPACE: namespace, COMPONENT: component}
+
+
+def isolation(directions: Iterable[str]) -> dict[str, str]:
+    """Labels of a host pod that is isolated in these directions, `Ingress` and `Egress`."""
+    return {ISOLATED[direction]: "true" for direction in directions}
+
+
+def isolated(host_pod: Mapping[str, Any]) -> frozenset[str]:
+    """The directions in which a host pod is isolated, by its labels."""
+    found = host_pod["metadata"].get("labels") or {}
+    return frozenset(direction for direction, label in ISOLATED.items() if label in found)
 
 
 def annotations(cluster: str, obj: Mapping[str, Any]) -> dict[str, str]:

@@ -11,14 +11,23 @@ MAX_ANNOTATIONS = 256 * 1024
 """Bytes of keys and values that Kubernetes lets one object's annotations have."""
 
 
-def of_copy(pod: Mapping[str, Any], cluster: Cluster, policy: Pods) -> tuple[dict[str, str], dict[str, str]]:
-    """Labels and annotations of the host pod, without the record of `update`. Ours come last."""
+def of_copy(
+    pod: Mapping[str, Any], cluster: Cluster, policy: Pods, isolated: Iterable[str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Labels and annotations of the host pod, without the record of `update`. Ours come last.
+
+    Args:
+        pod: the tenant's pod.
+        cluster: the virtual cluster.
+        policy: what its pods may do.
+        isolated: directions in which NetworkPolicies of the tenant isolate the pod.
+    """
     metadata = pod["metadata"]
     own_labels: Mapping[str, str] = metadata.get("labels") or {}
     own_annotations: Mapping[str, str] = metadata.get("annotations") or {}
     labels = {key: own_labels[key] for key in verbatim(own_labels, policy.labels)}
     labels |= {names.label_key(key): value for key, value in own_labels.items()}
-    labels |= identity.labels(cluster.name, metadata["namespace"])
+    labels |= identity.labels(cluster.name, metadata["namespace"]) | identity.isolation(isolated)
     annotations = {key: own_annotations[key] for key in verbatim(own_annotations, policy.annotations)}
     annotations |= downward.annotations(pod)
     annotations |= identity.annotations(cluster.name, pod)

@@ -1,6 +1,6 @@
 """Pods: the tenant's to the host's."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from k3k_kubelet.policy import Policy
@@ -13,20 +13,23 @@ from k3k_kubelet.translate.table import POD_SPEC
 __all__ = ["references", "to_host", "token_projections"]
 
 
-def to_host(pod: Mapping[str, Any], cluster: Cluster, policy: Policy) -> HostPod:
+def to_host(
+    pod: Mapping[str, Any], cluster: Cluster, policy: Policy, isolated: Iterable[str] = ()
+) -> HostPod:
     """The host's copy of a pod.
 
     Args:
         pod: the pod as the virtual API server has it.
         cluster: the virtual cluster.
         policy: what its pods may do.
+        isolated: directions in which NetworkPolicies of the tenant isolate the pod.
 
     Raises:
         Refused: the pod has something that the host must not get; it names the field.
     """
     context = Context(cluster, policy.pods, pod)
     spec = POD_SPEC.copy(_without_ephemeral(pod["spec"]), context, "spec")
-    labels, annotations = metadata.of_copy(pod, cluster, policy.pods)
+    labels, annotations = metadata.of_copy(pod, cluster, policy.pods, isolated)
     annotations[update.APPLIED] = update.record(pod, spec.get("tolerations", []), policy.pods)
     metadata.check_size(annotations)
     manifest = {

@@ -28,6 +28,13 @@ class Notes(Protocol):
         """Note that a field is left out."""
 
 
+class Silent:
+    """Notes of who only reads an object: whoever translates it tells what is left out."""
+
+    def drop(self, path: str, reason: str) -> None:
+        """Nobody is told."""
+
+
 Apply = Callable[[Any, Any, str, Mapping[str, Any]], Any]
 """A rule's function: (copied value, the kind's Notes, path, original around the field) -> host's value or
 OMIT."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from k3k_kubelet.policy import Pods, Policy
-from k3k_kubelet.translate import metadata, names
+from k3k_kubelet.translate import identity, metadata, names
 from k3k_kubelet.translate.context import Context
 from k3k_kubelet.translate.objects import Cluster, Dropped, Object, Refused
 from k3k_kubelet.translate.rules import images, scheduling, settings
@@ -55,8 +55,22 @@ class Changes:
         return bool(self.containers or self.resize or self.refused or patched)
 
 
-def changes(pod: Mapping[str, Any], host_pod: Mapping[str, Any], cluster: Cluster, policy: Policy) -> Changes:
+def changes(
+    pod: Mapping[str, Any],
+    host_pod: Mapping[str, Any],
+    cluster: Cluster,
+    policy: Policy,
+    isolated: Iterable[str] | None = None,
+) -> Changes:
     """The changes that the host's copy of a pod needs.
+
+    Args:
+        pod: the pod as the virtual API server has it.
+        host_pod: its copy.
+        cluster: the virtual cluster.
+        policy: what its pods may do.
+        isolated: directions in which NetworkPolicies of the tenant isolate the pod; None while that is not
+            known: the copy stays as it is in that.
 
     Raises:
         Refused: the tenant's labels or annotations cannot be carried.
@@ -79,8 +93,10 @@ def changes(pod: Mapping[str, Any], host_pod: Mapping[str, Any], cluster: Cluste
     noted = {key: value for key, value in now.items() if value and key not in _NOTED_LATER} | later
     given = last.get("ephemeralContainers", ())
     containers = [each["name"] for each in pod["spec"].get("ephemeralContainers") or ()]
+    isolated = identity.isolated(host_pod) if isolated is None else isolated
+    labels, annotations = metadata.of_copy(pod, cluster, policy.pods, isolated)
     return Changes(
-        _patch(pod, host_pod, cluster, policy.pods, last, noted),
+        _patch(host_pod, (labels, annotations), last, noted),
         tuple(name for name in containers if name not in given),
         {"metadata": {"uid": found["uid"]}, "spec": resize} if resize else None,
         {key: now.get(key, {}) for key in _RESIZED} if resize else {},
@@ -119,16 +135,14 @@ def record(pod: Mapping[str, Any], tolerations: list[Object], policy: Pods) -> s
 
 
 def _patch(
-    pod: Mapping[str, Any],
     host_pod: Mapping[str, Any],
-    cluster: Cluster,
-    policy: Pods,
+    wanted: tuple[dict[str, str], dict[str, str]],
     last: Mapping[str, Any],
     now: Object,
 ) -> Object | None:
     found = host_pod["metadata"]
     spec = _spec_change(last, now, host_pod["spec"])
-    labels, annotations = metadata.of_copy(pod, cluster, policy)
+    labels, annotations = wanted
     annotations[APPLIED] = _dump(now)
     metadata.check_size(annotations)
     change: Object = {}

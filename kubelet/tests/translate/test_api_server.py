@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from k3k_kubelet.api import CONFIG_MAPS, PODS, SECRETS, SERVICE_ACCOUNTS, ApiClient, PatchType
 from k3k_kubelet.api.errors import ForbiddenError, InvalidError
-from k3k_kubelet.api.resources import Resource
+from k3k_kubelet.api.resources import NAMESPACES
 from k3k_kubelet.translate import Refused, config, status, token
 from k3k_kubelet.translate import update as updates
 
@@ -26,7 +26,6 @@ from kubelet.tests.translate import (
 from kubelet.tests.translate.builders import BASELINE, CLUSTER, on_host, pod, to_host
 
 Object = dict[str, Any]
-NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,10 @@ def test_the_pods_of_a_node_port_are_open_to_anybody_on_the_ports_that_it_leads_
             "ownerReferences": [OWNER],
         },
         "spec": {
-            "podSelector": {"matchLabels": SELECTOR},
+            "podSelector": {
+                "matchLabels": SELECTOR,
+                "matchExpressions": [{"key": "k3k-pulumi.io/isolated-ingress", "operator": "DoesNotExist"}],
+            },
             "policyTypes": ["Ingress"],
             "ingress": [
                 {
@@ -104,6 +107,38 @@ def test_source_ranges_hold_where_packets_keep_their_sender() -> None:
 def test_where_nodes_pass_packets_on_as_theirs_kube_proxy_enforces_source_ranges() -> None:
     spec = {"type": "LoadBalancer", "externalTrafficPolicy": "Cluster", "loadBalancerSourceRanges": RANGES}
     assert "from" not in rule(service(**spec))
+
+
+@pytest.mark.parametrize(
+    ("spec", "allowed", "open_to"),
+    [
+        ({}, ["198.51.100.0/24"], ["198.51.100.0/24"]),
+        ({"loadBalancerSourceRanges": ["198.51.100.128/25"]}, ["198.51.100.0/24"], ["198.51.100.128/25"]),
+        ({"loadBalancerSourceRanges": ["0.0.0.0/0"]}, ["198.51.100.0/24"], ["198.51.100.0/24"]),
+        (
+            {"loadBalancerSourceRanges": RANGES},
+            ["198.51.0.0/16", "2001:db8:7::/48"],
+            ["198.51.100.0/24", "2001:db8:7::/48"],
+        ),
+        ({"type": "NodePort", "loadBalancerSourceRanges": RANGES}, ["192.0.2.0/24"], ["192.0.2.0/24"]),
+        ({"type": "ClusterIP", "externalIPs": ["192.0.2.1"]}, ["192.0.2.0/24"], ["192.0.2.0/24"]),
+        ({"loadBalancerSourceRanges": ["192.0.2.0/24"]}, ["198.51.100.0/24"], None),
+        ({"externalTrafficPolicy": "Cluster"}, ["198.51.100.0/24"], None),
+        ({"type": "NodePort", "externalTrafficPolicy": "Cluster"}, ["198.51.100.0/24"], None),
+        ({}, [], None),
+    ],
+)
+def test_what_is_exposed_is_open_to_the_policy_s_ranges_alone(
+    spec: dict[str, Any], allowed: list[str], open_to: list[str] | None
+) -> None:
+    obj = service(**{"type": "LoadBalancer", "externalTrafficPolicy": "Local", **spec})
+    made = exposure.of_service(obj, CLUSTER, allowed)
+    if open_to is None:
+        assert made is None
+    else:
+        assert made is not None
+        (found,) = made["spec"]["ingress"]
+        assert found["from"] == [{"ipBlock": {"cidr": each}} for each in open_to]
 
 
 def test_a_range_that_is_none_does_not_open_the_service_to_everybody() -> None:

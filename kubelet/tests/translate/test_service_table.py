@@ -36,7 +36,13 @@ def test_every_row_has_one_of_the_five_rules_and_says_why() -> None:
 def test_a_row_that_depends_on_the_policy_names_a_key_of_the_policy() -> None:
     keys = policy.schema()["$defs"]["Services"]["properties"]
     rows = [(path, field) for path, _, field in all_rows() if field.rule == "policy"]
-    assert {path for path, _ in rows} == {"externalIPs", "loadBalancerClass", "loadBalancerIP", "type"}
+    assert {path for path, _ in rows} == {
+        "externalIPs",
+        "loadBalancerClass",
+        "loadBalancerIP",
+        "loadBalancerSourceRanges",
+        "type",
+    }
     for path, field in rows:
         _, found, key = field.why.partition("sync.toHost.services.")
         assert found, path

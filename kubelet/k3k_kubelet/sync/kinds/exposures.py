@@ -38,5 +38,6 @@ class Exposures(Kind):
                 return None
         except Refused:  # told with the Service's own copy
             return None
-        manifest = exposure.of_service(obj, self.shared.cluster)
+        allowed = self.shared.policy.current.sync.to_host.services.source_ranges
+        manifest = exposure.of_service(obj, self.shared.cluster, allowed)
         return HostObject(manifest) if manifest else None

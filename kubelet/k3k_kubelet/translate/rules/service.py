@@ -3,19 +3,16 @@
 import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 from k3k_kubelet.policy.sync import Services
-from k3k_kubelet.translate import identity, names
+from k3k_kubelet.translate import identity, names, ranges
 from k3k_kubelet.translate.objects import Cluster, Dropped, Object, Refused
 from k3k_kubelet.translate.schema import OMIT
 
 _POLICY = "sync.toHost.services"
 _NOBODY = "no-pod"
 """Value of the component label that no object has."""
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(slots=True)
@@ -83,11 +80,59 @@ def later(value: Any, context: ServiceNotes, path: str, parent: Mapping[str, Any
     return OMIT
 
 
-def finish(spec: Object, context: ServiceNotes, path: str, value: Mapping[str, Any]) -> Object:  # noqa: ARG001
-    """The selector, which every host Service has."""
+def finish(spec: Object, context: ServiceNotes, path: str, value: Mapping[str, Any]) -> Object:
+    """The selector, which every host Service has, and from where it may be reached."""
     namespace = str(context.service["metadata"]["namespace"])
+    _limit_sources(spec, context, path)
     spec["selector"] = selector(value.get("selector") or {}, context.cluster, namespace)
     return spec
+
+
+def source_ranges(spec: Mapping[str, Any]) -> list[ranges.Network]:
+    """`loadBalancerSourceRanges`, which may have blanks around them, and bits beyond their prefix.
+
+    Raises:
+        Refused: one of them is none.
+    """
+    made = []
+    for n, text in enumerate(spec.get("loadBalancerSourceRanges") or ()):
+        try:
+            made.append(ranges.parse(text))
+        except ValueError:
+            path = f"spec.loadBalancerSourceRanges[{n}]"
+            raise Refused(path, f"{text!r} is not a CIDR", "write it like 192.0.2.0/24") from None
+    return made
+
+
+def _limit_sources(spec: Object, context: ServiceNotes, path: str) -> None:
+    """What the policy says of who may reach what is exposed.
+
+    Nodes hide where a packet comes from, unless it is only for their own pods; and what kube-proxy and load
+    balancers check by `loadBalancerSourceRanges` is not what comes to a node port.
+    """
+    allowed = context.settings.source_ranges
+    limits = ranges.networks(allowed)
+    outward = spec.get("type") in ("NodePort", "LoadBalancer") or spec.get("externalIPs")
+    if not outward or ranges.are_everything(limits):
+        return
+    told = f"{_POLICY}.sourceRanges allows: {', '.join(allowed) or 'none'}"
+    if spec.get("externalTrafficPolicy") != "Local" or not limits:
+        raise Refused(
+            f"{path}.externalTrafficPolicy",
+            "this cluster's Services are not for everybody, and with this nobody knows who it is",
+            f"set Local; {told}",
+        )
+    if spec["type"] != "LoadBalancer":
+        return
+    own = source_ranges(spec)
+    meant = ranges.common(own, limits) if own else limits
+    if not meant:
+        raise Refused(
+            f"{path}.loadBalancerSourceRanges",
+            "none of these ranges may reach this cluster's Services",
+            told,
+        )
+    spec["loadBalancerSourceRanges"] = [str(each) for each in meant]
 
 
 def selector(own: Mapping[str, str], cluster: Cluster, namespace: str) -> dict[str, str]:
@@ -104,9 +149,9 @@ def selector(own: Mapping[str, str], cluster: Cluster, namespace: str) -> dict[s
 
 
 def _check_address(text: str, context: ServiceNotes, path: str) -> None:
-    ranges = context.settings.external_ips
-    if not is_within(text, ranges):
-        allowed = ", ".join(ranges) or "none"
+    given = context.settings.external_ips
+    if not is_within(text, given):
+        allowed = ", ".join(given) or "none"
         raise Refused(
             path,
             f"{text!r} is not an address given to this cluster",
@@ -114,15 +159,10 @@ def _check_address(text: str, context: ServiceNotes, path: str) -> None:
         )
 
 
-def is_within(text: str, ranges: Iterable[str]) -> bool:
+def is_within(text: str, given: Iterable[str]) -> bool:
     """Whether a text is an IP address of one of these CIDRs."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
         return False
-    return any(address in network for network in _networks(tuple(ranges)))
-
-
-@lru_cache(maxsize=8)
-def _networks(ranges: tuple[str, ...]) -> tuple[Network, ...]:
-    return tuple(ipaddress.ip_network(each) for each in ranges)
+    return any(address in network for network in ranges.networks(tuple(given)))

@@ -58,7 +58,10 @@ SERVICE_SPEC = Struct(
         "loadBalancerIP": by_policy(
             STRING, f"an address of the ranges in {_POLICY}.externalIPs", service.load_balancer_ip
         ),
-        "loadBalancerSourceRanges": copied(STRINGS),
+        "loadBalancerSourceRanges": by_policy(
+            STRINGS,
+            f"as far as {_POLICY}.sourceRanges has them; where that is not everything and there are none, it",
+        ),
         "ports": copied(ListOf(SERVICE_PORT)),
         "publishNotReadyAddresses": copied(BOOLEAN),
         "selector": translated(

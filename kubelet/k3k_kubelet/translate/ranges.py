@@ -1,0 +1,56 @@
+"""Ranges of addresses: what is left of one when others are taken out."""
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@lru_cache(maxsize=64)
+def networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
+    """CIDRs that are known to be some."""
+    return tuple(ipaddress.ip_network(each) for each in texts)
+
+
+def parse(text: str) -> Network:
+    """A CIDR as a tenant writes it: with blanks around it, or with bits beyond its prefix.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if "%" in text:  # a zone, which no policy has
+        raise ValueError(text)
+    return ipaddress.ip_network(text.strip(), strict=False)
+
+
+def within(inner: Network, outer: Network) -> bool:
+    """Whether every address of one is of the other as well."""
+    return inner.version == outer.version and inner.subnet_of(outer)  # type: ignore[arg-type]
+
+
+def less(whole: Network, taken: Iterable[Network]) -> list[Network] | None:
+    """The ranges in `whole` that `taken` takes out, each once; None where nothing is left of it."""
+    meant: list[Network] = []
+    for each in sorted(set(taken), key=lambda network: (network.version, network.prefixlen)):
+        if within(whole, each):
+            return None
+        if within(each, whole) and not any(within(each, other) for other in meant):
+            meant.append(each)
+    return sorted(meant, key=lambda network: network.network_address)
+
+
+def common(ranges: Iterable[Network], allowed: Sequence[Network]) -> list[Network]:
+    """The parts of some ranges that lie in the allowed ones. Of two CIDRs one holds the other, or nothing."""
+    found: list[Network] = []
+    for each in ranges:
+        if any(within(each, other) for other in allowed):
+            found.append(each)
+        else:
+            found += [other for other in allowed if within(other, each)]
+    return list(dict.fromkeys(found))
+
+
+def are_everything(ranges: Iterable[Network]) -> bool:
+    """Whether ranges hold every address of both families."""
+    return {each.version for each in ranges if each.prefixlen == 0} == {4, 6}
