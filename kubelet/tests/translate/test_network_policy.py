@@ -1,7 +1,6 @@
 """NetworkPolicies of a tenant: what the host gets allows no more than the cluster may without them."""
 
 import copy
-import ipaddress
 from typing import Any
 
 import pytest
@@ -34,16 +33,6 @@ def server(component: str) -> Rule:
         "podSelector": {"matchLabels": {identity.CLUSTER: "team", identity.COMPONENT: component}},
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "planes"}},
     }
-
-
-API = {"to": [server("server")], "ports": [{"protocol": "TCP", "port": 6443}]}
-UDP, TCP = {"protocol": "UDP", "port": 1053}, {"protocol": "TCP", "port": 1053}
-DNS = {"to": [server("dns")], "ports": [UDP, TCP]}
-NAME_SERVERS = [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]
-WORLD = [
-    {"ipBlock": {"cidr": "0.0.0.0/0", "except": list(DENIED[:3])}},
-    {"ipBlock": {"cidr": "::/0", "except": [DENIED[3]]}},
-]
 
 
 def pods(*namespaces: str, **labels: str) -> Rule:
@@ -214,133 +203,6 @@ def test_ports_stay_what_they_are_between_pods() -> None:
     assert ingress({"from": [{"podSelector": {}}], "ports": ports}) == [
         {"from": [pods("shop")], "ports": ports}
     ]
-
-
-def test_whom_a_rule_for_everybody_leads_to_is_whom_the_cluster_reaches() -> None:
-    assert egress({}) == [{"to": [OWN]}, API, DNS, {"to": WORLD}, {"ports": NAME_SERVERS}]
-    assert egress({}, NONE) == [{"to": [OWN]}, API, DNS]
-    assert egress({}, ALL) == [{"to": [OWN]}, API, DNS, {}]
-
-
-@pytest.mark.parametrize(
-    ("ports", "rules"),
-    [
-        ([{"port": 80}], ["own", "world"]),
-        ([{"protocol": "TCP", "port": 443}], ["own", "api", "world"]),
-        ([{"port": 6443}], ["own", "api", "world"]),
-        ([{"port": 6000, "endPort": 7000}], ["own", "api", "world"]),
-        ([{"port": 6000, "endPort": 6100}], ["own", "world"]),
-        ([{"protocol": "UDP", "port": 443}], ["own", "world"]),
-        ([{"protocol": "UDP", "port": 53}], ["own", UDP, "world", 53]),
-        ([{"protocol": "UDP", "port": 1, "endPort": 60}], ["own", UDP, "world", 53]),
-        ([{"port": "dns-tcp"}], ["own", TCP]),
-        ([{"port": "http"}], ["own"]),
-        ([{"protocol": "SCTP"}], ["own", "world"]),
-    ],
-)
-def test_ports_of_the_control_plane_are_those_that_other_clusters_have(
-    ports: list[Rule], rules: list[Any]
-) -> None:
-    found: list[Any] = []
-    for rule in egress({"ports": ports}):
-        to = rule.get("to")
-        if to == [OWN]:
-            assert rule["ports"] == ports
-            found.append("own")
-        elif to == WORLD:
-            assert rule["ports"] == ports
-            found.append("world")
-        elif to == [server("server")]:
-            assert rule["ports"] == API["ports"]
-            found.append("api")
-        elif to == [server("dns")]:
-            found += rule["ports"]
-        else:
-            assert to is None
-            found += [port["port"] for port in rule["ports"]]
-    assert found == rules
-
-
-@pytest.mark.parametrize(
-    ("peer", "asked"),
-    [
-        ({"namespaceSelector": {}}, True),
-        ({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}, True),
-        (
-            {
-                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
-                "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
-            },
-            True,
-        ),
-        ({"namespaceSelector": {}, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}, True),
-        ({"namespaceSelector": {}, "podSelector": {"matchLabels": {"k8s-app": "other"}}}, False),
-        ({"podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}, False),
-        ({"namespaceSelector": {"matchLabels": {"team": "b"}}}, False),
-        ({"ipBlock": {"cidr": f"{CLUSTER.dns_host}/32"}}, True),
-    ],
-)
-def test_who_means_the_pods_of_kube_dns_means_the_cluster_s_own(peer: Rule, asked: bool) -> None:
-    found = egress({"to": [peer], "ports": [{"protocol": "UDP", "port": 53}]})
-    assert ({"to": [server("dns")], "ports": [UDP]} in found) is asked
-
-
-@pytest.mark.parametrize(
-    ("block", "named"),
-    [
-        ({"cidr": f"{CLUSTER.api_host}/32"}, True),
-        ({"cidr": "10.96.0.0/12"}, True),
-        ({"cidr": "0.0.0.0/0"}, True),
-        ({"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}, False),
-        ({"cidr": "::/0"}, False),
-        ({"cidr": "192.0.2.0/24"}, False),
-    ],
-)
-def test_who_names_the_api_server_s_address_reaches_it(block: Rule, named: bool) -> None:
-    assert (API in egress({"to": [{"ipBlock": block}]})) is named
-
-
-@pytest.mark.parametrize(
-    ("block", "left"),
-    [
-        ({"cidr": "203.0.113.0/24"}, {"cidr": "203.0.113.0/24"}),
-        ({"cidr": " 203.0.113.9/24"}, {"cidr": "203.0.113.0/24"}),
-        ({"cidr": "0.0.0.0/0"}, WORLD[0]["ipBlock"]),
-        ({"cidr": "8.0.0.0/6"}, {"cidr": "8.0.0.0/6", "except": ["10.0.0.0/8"]}),
-        (
-            {"cidr": "0.0.0.0/0", "except": ["10.1.0.0/16", "8.8.8.0/24"]},
-            {"cidr": "0.0.0.0/0", "except": ["8.8.8.0/24", *DENIED[:3]]},
-        ),
-        (
-            {"cidr": "128.0.0.0/1", "except": ["160.0.0.0/4"]},
-            {"cidr": "128.0.0.0/1", "except": ["160.0.0.0/4", "192.168.0.0/16"]},
-        ),
-        ({"cidr": "10.1.0.0/16"}, None),
-        ({"cidr": "169.254.169.254/32"}, None),
-        ({"cidr": "192.0.2.0/24", "except": ["192.0.2.0/24"]}, None),
-        ({"cidr": "2001:db8::/32"}, {"cidr": "2001:db8::/32"}),
-        ({"cidr": "fc00::/6"}, {"cidr": "fc00::/6", "except": ["fc00::/7"]}),
-        ({"cidr": "fd00::/64"}, None),
-    ],
-)
-def test_blocks_lead_nowhere_that_is_denied(block: Rule, left: Rule | None) -> None:
-    (*_, found) = [[], *(rule["to"] for rule in egress({"to": [{"ipBlock": block}], "ports": WEB}))]
-    outside = [peer for peer in found if "ipBlock" in peer]
-    assert outside == ([] if left is None else [{"ipBlock": left}])
-    for each in (peer["ipBlock"] for peer in outside):
-        whole = ipaddress.ip_network(each["cidr"])
-        assert all(ipaddress.ip_network(text).subnet_of(whole) for text in each.get("except", []))  # type: ignore[arg-type]
-    assert egress({"to": [{"ipBlock": block}], "ports": WEB}, NONE) == (
-        [{"to": [OWN], "ports": WEB}] if block == {"cidr": "0.0.0.0/0"} else []
-    )
-
-
-def test_name_servers_are_asked_wherever_the_cluster_may_ask_them_and_nowhere_else() -> None:
-    rule = {"to": [{"ipBlock": {"cidr": "10.1.1.1/32"}}], "ports": [{"protocol": "UDP", "port": 53}]}
-    assert egress(rule) == [{"to": [{"ipBlock": {"cidr": "10.1.1.1/32"}}], "ports": [NAME_SERVERS[0]]}]
-    assert egress(rule, NONE) == []
-    assert egress({**rule, "ports": WEB}) == []
-    assert egress({"to": rule["to"]}) == [{"to": rule["to"], "ports": NAME_SERVERS}]
 
 
 @pytest.mark.parametrize(
