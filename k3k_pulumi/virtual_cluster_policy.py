@@ -3,7 +3,7 @@
 # The component analyzer reads the annotations of this module as they are: no `from __future__` here.
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pulumi
 
@@ -18,6 +18,10 @@ TYPE = "k3k-pulumi:index:VirtualClusterPolicy"
 
 _PLACEHOLDER = "k3k0ns"
 """Stands for the namespace in the manifests; with a number, for one that is an Output in the arguments."""
+
+
+_NOT_KNOWN_YET = "known-once-it-is-made"
+"""Stands in a preview for the name of a namespace that the program makes and Pulumi or the host names."""
 
 
 class VirtualClusterPolicyInputError(pulumi.RunError, InputError):
@@ -69,7 +73,7 @@ class VirtualClusterPolicy(pulumi.ComponentResource):
         ]
         for index, title in enumerate(titles):
             namespace = checked.apply(lambda names, index=index: names[index])  # type: ignore[misc]
-            made += self._bind(spec, title, namespace)
+            made += self._bind(spec, title, given[index], namespace)
         self.namespaces = pulumi.Output.all(checked, *(each.urn for each in made)).apply(
             lambda known: known[0]
         )
@@ -104,10 +108,14 @@ class VirtualClusterPolicy(pulumi.ComponentResource):
         return pulumi.Output.all(*names, *(each.metadata for each in read)).apply(check)
 
     def _bind(
-        self, spec: VirtualClusterPolicySpec, title: str, namespace: pulumi.Output[str]
+        self,
+        spec: VirtualClusterPolicySpec,
+        title: str,
+        given: pulumi.Input[str],
+        namespace: pulumi.Output[str],
     ) -> list[pulumi.Resource]:
         """Sets the fields of a Namespace, and makes the objects in it, which go before the fields do."""
-        fields = place(namespace_fields(spec, _PLACEHOLDER), _PLACEHOLDER, namespace)
+        fields = place(namespace_fields(spec, _PLACEHOLDER), _PLACEHOLDER, _shown(given, namespace))
         patch = KubernetesObject(title, fields, pulumi.ResourceOptions(parent=self), patch=True)
         opts = pulumi.ResourceOptions(parent=self, depends_on=[patch])
         return [
@@ -119,6 +127,23 @@ class VirtualClusterPolicy(pulumi.ComponentResource):
                 for manifest in namespace_objects(spec, _PLACEHOLDER)
             ),
         ]
+
+
+def _shown(given: pulumi.Input[str], checked: pulumi.Output[str]) -> pulumi.Output[str]:
+    """The name of a patched object, which the provider wants to have in every preview.
+
+    Args:
+        given: As in the arguments.
+        checked: The same, known when the namespace is there and free.
+    """
+
+    async def shown() -> pulumi.Input[str]:
+        if not pulumi.runtime.is_dry_run() or await checked.is_known():
+            return checked
+        output = pulumi.Output.from_input(given)
+        return output if await output.is_known() else _NOT_KNOWN_YET
+
+    return cast("pulumi.Output[str]", pulumi.Output.from_input(shown()))
 
 
 def _suffixed(title: str, policy: str, manifest: Mapping[str, Any]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from pulumi import automation
 from tests import run
 from tests.e2e.conftest import Host, unique
 from tests.e2e.support.clusters import both, variant
+from tests.e2e.support.engine import environment
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.polling import eventually
 
@@ -23,21 +23,7 @@ pytestmark = [pytest.mark.needs_engine, pytest.mark.xdist_group("quickstart")]
 def stack(host: Host, kubelet_image: str, distribution: str, tmp_path: Path) -> Iterator[automation.Stack]:
     """A stack of the root Pulumi.yaml with a backend and a home of its own; destroyed in the end."""
     del kubelet_image  # just has to be on the host
-    backend, home = tmp_path / "backend", tmp_path / "home"
-    backend.mkdir()
-    home.mkdir()
-    plugins = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi") / "plugins"
-    if plugins.is_dir():
-        (home / "plugins").symlink_to(plugins)
-    environment = {
-        "KUBECONFIG": str(host.kubeconfig),
-        "PULUMI_BACKEND_URL": backend.as_uri(),
-        "PULUMI_CONFIG_PASSPHRASE": "of the test",
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
-        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-        "PULUMI_HOME": str(home),
-    }
-    options = automation.LocalWorkspaceOptions(env_vars=environment)
+    options = automation.LocalWorkspaceOptions(env_vars=environment(tmp_path, host.kubeconfig))
     stack = automation.create_stack(unique("e2e"), work_dir=str(run.ROOT), opts=options)
     settings = {"namespace": unique("q"), **variant(distribution)}
     try:

@@ -1,0 +1,71 @@
+"""Programs on the real Pulumi engine, each stack with a backend and a home of its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from pulumi import automation
+
+
+def environment(folder: Path, kubeconfig: Path) -> dict[str, str]:
+    """The engine's environment: state and settings below `folder`, plugins as the user has them.
+
+    Args:
+        folder: an empty one, which stacks share that refer to each other.
+        kubeconfig: of the host.
+    """
+    backend, home = folder / "backend", folder / "home"
+    backend.mkdir()
+    home.mkdir()
+    plugins = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi") / "plugins"
+    if plugins.is_dir():
+        (home / "plugins").symlink_to(plugins)
+    return {
+        "KUBECONFIG": str(kubeconfig),
+        "PULUMI_BACKEND_URL": backend.as_uri(),
+        "PULUMI_CONFIG_PASSPHRASE": "of the test",
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        "PULUMI_HOME": str(home),
+    }
+
+
+class Project:
+    """A stack `it` of a program that a test writes, and may write anew between two deployments."""
+
+    def __init__(self, folder: Path, name: str, variables: dict[str, str]) -> None:
+        """Writes the project's file.
+
+        Args:
+            folder: where its folder is made.
+            name: of the project.
+            variables: as `environment` has them.
+        """
+        self._folder = folder / name
+        self._folder.mkdir()
+        self.reference = f"organization/{name}/it"
+        # This process's own environment, with the library and all it needs.
+        options = f"{{toolchain: pip, virtualenv: {sys.prefix}}}"
+        text = f"name: {name}\nruntime: {{name: python, options: {options}}}\n"
+        (self._folder / "Pulumi.yaml").write_text(text)
+        self.write("")
+        self.stack = automation.create_stack(
+            "it",
+            work_dir=str(self._folder),
+            opts=automation.LocalWorkspaceOptions(env_vars=variables),
+        )
+
+    def write(self, program: str) -> None:
+        """Makes this the program."""
+        (self._folder / "__main__.py").write_text(program)
+
+    def refusal(self, program: str) -> str:
+        """What a preview of the program says that is refused."""
+        self.write(program)
+        try:
+            self.stack.preview(color="never")
+        except automation.CommandError as error:
+            return str(error)
+        raise AssertionError("the preview refused nothing")
