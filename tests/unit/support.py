@@ -6,11 +6,15 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from k3k_pulumi.manifests import Manifest, virtual_cluster
 from k3k_pulumi.model import VirtualClusterSpec
 from k3k_pulumi.pki import ClusterPki, KeyPair, ProbeToken
 
 GOLDEN = Path(__file__).parent / "golden"
+CONTROL_PLANE = "team-c-control-plane"
+DISTRIBUTIONS = pytest.mark.parametrize("distribution", ["kubernetes", "k3s"])
 
 
 def spec(name: str = "c", /, **args: Any) -> VirtualClusterSpec:

@@ -1,23 +1,20 @@
 import itertools
 import json
-import re
 from typing import Any
 
 import pytest
 
 from k3k_pulumi.manifests import virtual_cluster, waits_for_ready
-from tests.unit.support import containers, find, manifests, marked_pki, spec, templates
-
-DISTRIBUTIONS = pytest.mark.parametrize("distribution", ["kubernetes", "k3s"])
-CONTROL_PLANE = "team-c-control-plane"
-
-
-def strings(value: Any) -> list[str]:
-    if isinstance(value, dict):
-        return list(itertools.chain.from_iterable(map(strings, value.values())))
-    if isinstance(value, list):
-        return list(itertools.chain.from_iterable(map(strings, value)))
-    return [value] if isinstance(value, str) else []
+from tests.unit.support import (
+    CONTROL_PLANE,
+    DISTRIBUTIONS,
+    containers,
+    find,
+    manifests,
+    marked_pki,
+    spec,
+    templates,
+)
 
 
 @DISTRIBUTIONS
@@ -100,51 +97,6 @@ def test_every_container_requests_cpu_and_memory_and_has_a_memory_limit(distribu
         for container in containers(template).values():
             assert set(container["resources"]["requests"]) == {"cpu", "memory"}
             assert "memory" in container["resources"]["limits"]
-
-
-@DISTRIBUTIONS
-def test_only_the_kubelet_has_a_token_of_the_host(distribution: str) -> None:
-    objects = manifests(distribution=distribution)
-    mounted = {
-        component: template["spec"]["automountServiceAccountToken"]
-        for component, template in templates(objects).items()
-    }
-    assert mounted == {"server": False, "kubelet": True, "dns": False}
-    assert not any(
-        each["automountServiceAccountToken"] for each in objects if each["kind"] == "ServiceAccount"
-    )
-
-
-@DISTRIBUTIONS
-def test_ca_keys_are_mounted_only_where_something_is_signed(distribution: str) -> None:
-    objects = manifests(distribution=distribution)
-    found = set()
-    for component, template in templates(objects).items():
-        keys = {
-            volume["name"]: {
-                item["path"]
-                for source in volume["projected"]["sources"]
-                for item in source["secret"]["items"]
-                if item["path"].endswith("ca.key")
-            }
-            for volume in template["spec"]["volumes"]
-            if "projected" in volume
-        }
-        for name, container in containers(template).items():
-            for mount in container["volumeMounts"]:
-                found |= {(component, name, key) for key in keys.get(mount["name"], ())}
-    certificates = ("certificates", "certificates-renewal")
-    copied = {("server", "certificates", f"{ca}-ca.key") for ca in ("server", "client", "request-header")}
-    both = {("kubelet", "kubelet", f"{ca}-ca.key") for ca in ("client", "kubelet-serving")}
-    both |= {("dns", name, "client-ca.key") for name in certificates}
-    if distribution == "k3s":
-        assert found == copied | both
-    else:
-        issued = {(*each[1:],) for each in copied} | {("certificates", "etcd-ca.key")}
-        assert found == both | {("server", name, key) for name in certificates for _, key in issued} | {
-            ("server", "kube-controller-manager", "client-ca.key"),
-            ("server", "kube-controller-manager", "kubelet-serving-ca.key"),
-        }
 
 
 @DISTRIBUTIONS
@@ -268,78 +220,6 @@ def test_users_labels_are_on_every_object_and_pod_and_never_in_a_selector() -> N
         assert template["metadata"]["labels"]["mine"] == "1"
 
 
-def test_the_memory_limit_of_go_programs_is_nine_tenths_of_their_containers() -> None:
-    def limit(**args: Any) -> list[str]:
-        server = containers(templates(manifests(**args))["server"])["kube-apiserver"]
-        return [each["value"] for each in server["env"] if each["name"] == "GOMEMLIMIT"]
-
-    assert limit() == ["1843MiB"]
-    assert limit(resources={"server": {"limits": {"memory": "1G"}}}) == ["858MiB"]
-    assert limit(resources={"server": {"requests": {"memory": "1G"}}}) == []
-
-
-def test_the_kubelets_rights_are_on_named_objects_in_the_control_plane_and_never_cluster_wide() -> None:
-    objects = manifests()
-    assert not [each for each in objects if each["kind"].startswith("ClusterRole")]
-    rules = find(objects, "Role", "c-kubelet", CONTROL_PLANE)["rules"]
-    named = [rule for rule in rules if rule["verbs"] != ["create"]]
-    assert all(rule["resourceNames"] == ["c-kubelet"] for rule in named)
-    assert {resource for rule in rules for resource in rule["resources"]} == {"services", "leases"}
-    subjects = [each["subjects"] for each in objects if each["kind"] == "RoleBinding"]
-    assert subjects == [[{"kind": "ServiceAccount", "name": "c-kubelet", "namespace": CONTROL_PLANE}]] * len(
-        subjects
-    )
-
-
-def rights(resource: str, **sync: Any) -> set[str]:
-    """What the kubelet may do with a resource in the workload namespace."""
-    rules = find(manifests(sync=sync), "Role", "c-kubelet", "team")["rules"]
-    return {verb for rule in rules if resource in rule["resources"] for verb in rule["verbs"]}
-
-
-@pytest.mark.parametrize(
-    ("kind", "resource", "by_default"),
-    [
-        ("services", "services", True),
-        ("endpointSlices", "endpointslices", True),
-        ("persistentVolumeClaims", "persistentvolumeclaims", True),
-        ("ingresses", "ingresses", False),
-        ("httpRoutes", "httproutes", False),
-        ("podDisruptionBudgets", "poddisruptionbudgets", True),
-    ],
-)
-def test_copies_are_made_of_the_kinds_that_the_policy_has_and_removed_of_all(
-    kind: str, resource: str, by_default: bool
-) -> None:
-    seen = {"get", "list", "watch", "delete"}
-    made = {*seen, "create", "patch"}
-    assert rights(resource) == (made if by_default else seen)
-    assert rights(resource, toHost={kind: {"enabled": True}}) == made
-    assert rights(resource, toHost={kind: {"enabled": False}}) == seen
-
-
-def test_network_policies_are_made_for_the_tenant_s_own_and_where_something_can_be_exposed() -> None:
-    off = {"enabled": False}
-    seen = {"get", "list", "watch", "delete"}
-    assert rights("networkpolicies") == {*seen, "create", "patch"}
-    closed = {"services": off, "networkPolicies": off}
-    assert rights("networkpolicies", toHost=closed) == seen
-    for kind in ("ingresses", "httpRoutes", "services", "networkPolicies"):
-        exposed = {**closed, kind: {"enabled": True}}
-        assert rights("networkpolicies", toHost=exposed) == {*seen, "create", "patch"}
-
-
-@pytest.mark.parametrize("kind", ["storageClasses", "ingressClasses", "priorityClasses"])
-def test_classes_are_read_on_the_host_where_the_policy_has_them_shown(kind: str) -> None:
-    def cluster_roles(**setting: Any) -> list[Any]:
-        objects = manifests(sync={"fromHost": {kind: setting}})
-        return [each["rules"] for each in objects if each["kind"] == "ClusterRole"]
-
-    assert cluster_roles() == cluster_roles(names=["fast"]) == []
-    [[rule]] = cluster_roles(enabled=True)
-    assert (rule["resources"], rule["verbs"]) == ([kind.lower()], ["list", "watch"])
-
-
 def test_existing_namespaces_are_left_alone() -> None:
     objects = manifests(create_namespace=False, create_control_plane_namespace=False)
     assert not [each for each in objects if each["kind"] == "Namespace"]
@@ -366,62 +246,6 @@ def test_readiness_depends_on_the_servers_the_kubelet_and_dns(distribution: str)
     assert [each["metadata"]["name"] for each in awaited] == ["c-server", "c-kubelet", "c-dns"]
 
 
-@pytest.mark.parametrize(
-    ("version", "known"),
-    [
-        ("v1.21.14+k3s1", False),
-        ("v1.22.9+k3s1", False),
-        ("v1.22.10+k3s1", True),
-        ("v1.23.6+k3s1", False),
-        ("v1.24.0+k3s1", False),
-        ("v1.24.1+k3s1", True),
-        ("v1.25.0+k3s1", True),
-        ("v1.34.4+k3s1", True),
-    ],
-)
-def test_k3s_gets_no_key_that_its_release_does_not_know(version: str, known: bool) -> None:
-    server = find(manifests(distribution="k3s", version=version), "ConfigMap", "c-server")
-    assert ("egress-selector-mode" in json.loads(server["data"]["config.yaml"])) is known
-
-
-def test_k3s_controllers_have_the_names_of_their_time() -> None:
-    def controllers(version: str) -> str:
-        server = find(manifests(distribution="k3s", version=version), "ConfigMap", "c-server")
-        arguments: list[str] = json.loads(server["data"]["config.yaml"])["kube-controller-manager-arg"]
-        return arguments[0]
-
-    assert controllers("v1.27.9+k3s1") == "controllers=*,tokencleaner,-attachdetach"
-    assert (
-        controllers("v1.28.0+k3s1") == "controllers=*,tokencleaner,-persistentvolume-attach-detach-controller"
-    )
-
-
-@DISTRIBUTIONS
-def test_the_serving_certificate_names_every_way_to_the_api(distribution: str) -> None:
-    objects = manifests("my-c", distribution=distribution, expose={"host": "api.example.com"})
-    text = json.dumps(objects)
-    for name in (
-        "127.0.0.1",
-        "localhost",
-        "kubernetes.default.svc.cluster.local",
-        "my-c-api.team-my-c-control-plane.svc",
-        "api.example.com",
-    ):
-        assert f'"--tls-san={name}"' in text if distribution == "k3s" else name in text
-    address = "$(MY_C_API_SERVICE_HOST)"
-    container = containers(templates(objects)["server"])["k3s" if distribution == "k3s" else "certificates"]
-    assert any(address in text for text in strings([container["env"], container["args"]]))
-
-
-def test_authentication_configuration_has_the_api_version_of_its_time() -> None:
-    def api_version(version: str) -> Any:
-        server = find(manifests(version=version), "ConfigMap", "c-server")
-        return json.loads(server["data"]["authentication.json"])["apiVersion"]
-
-    assert api_version("v1.33.9") == "apiserver.config.k8s.io/v1beta1"
-    assert api_version("v1.34.0") == "apiserver.config.k8s.io/v1"
-
-
 @DISTRIBUTIONS
 def test_whoever_gets_the_objects_may_change_them(distribution: str) -> None:
     def wreck(value: Any) -> None:
@@ -435,13 +259,3 @@ def test_whoever_gets_the_objects_may_change_them(distribution: str) -> None:
     given = spec(**args)
     wreck(virtual_cluster(given, marked_pki()))
     assert virtual_cluster(given, marked_pki()) == manifests(**args)
-
-
-@DISTRIBUTIONS
-def test_tokens_have_another_issuer_in_each_cluster(distribution: str) -> None:
-    """A token of one cluster must not pass for another's where a cloud or Vault trusts issuers."""
-    where = [("a", "team"), ("b", "team"), ("a", "other")]
-    texts = [json.dumps(manifests(name, namespace=space, distribution=distribution)) for name, space in where]
-    issuers = [re.findall(r"service-account-issuer=([^\"\\]+)", text) for text in texts]
-    assert all(len(found) == 1 for found in issuers)
-    assert len({found[0] for found in issuers}) == len(where)
