@@ -5,12 +5,10 @@ CoreDNS runs on the host, beside the API server; see k3k_pulumi/manifests/dns.py
 
 from __future__ import annotations
 
-import asyncio
-
 from k3k_kubelet.api import ENDPOINT_SLICES, SERVICES, ApiClient, Resource
 from k3k_kubelet.api.client import Object
-from k3k_kubelet.cache import Change, Informer, Store, WorkQueue
-from k3k_kubelet.extension.wanted import ensure, find, made
+from k3k_kubelet.cache import Change, Store
+from k3k_kubelet.extension.wanted import Keeper, ensure, find, made
 from k3k_kubelet.translate.names import DOMAIN
 from k3k_kubelet.translate.special import DNS as SERVICE
 
@@ -27,7 +25,7 @@ _PORTS = [
 ]
 
 
-class Dns:
+class Dns(Keeper):
     """Keeps all of it as it should be. CoreDNS waits for its rights: nothing is waited for here.
 
     Args:
@@ -37,29 +35,9 @@ class Dns:
     """
 
     def __init__(self, virtual: ApiClient, address: str, services: Store) -> None:
-        self._virtual = virtual
+        super().__init__(virtual, "dns", (ROLES, NAME), (BINDINGS, NAME))
         self._address = address
-        self._queue: WorkQueue[str] = WorkQueue("dns", self._reconcile, concurrency=1)
-        self._informers = []
-        for resource in (ROLES, BINDINGS):
-            known = Store()
-            self._informers.append(Informer(virtual, resource, known, field_selector=f"metadata.name={NAME}"))
-            known.subscribe(self._changed)
         services.subscribe(self._service_changed)
-
-    def add_all(self) -> None:
-        """Looks at all of it."""
-        self._queue.add(NAME)
-
-    async def run(self) -> None:
-        """Works until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for informer in self._informers:
-                group.create_task(informer.run())
-            group.create_task(self._queue.run())
-
-    def _changed(self, _: Change) -> None:
-        self.add_all()
 
     def _service_changed(self, change: Change) -> None:
         if change.entry.key == SERVICE:

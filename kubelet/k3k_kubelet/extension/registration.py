@@ -9,16 +9,14 @@ EndpointSlice.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import logging
 from pathlib import Path
 
 from k3k_kubelet.api import ApiClient, Resource
 from k3k_kubelet.api.client import Object
-from k3k_kubelet.cache import Change, Informer, Store, WorkQueue
 from k3k_kubelet.extension.documents import GROUP, VERSION
-from k3k_kubelet.extension.wanted import ensure, find, is_managed, made
+from k3k_kubelet.extension.wanted import Keeper, ensure, find, is_managed, made
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +33,7 @@ _ROLES = Resource(_RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False)
 _API_SERVICES = Resource("apiregistration.k8s.io", "v1", "apiservices", "APIService", namespaced=False)
 
 
-class Registration:
+class Registration(Keeper):
     """Keeps the registration as it should be.
 
     Args:
@@ -46,30 +44,10 @@ class Registration:
     """
 
     def __init__(self, virtual: ApiClient, address: str, port: int, ca_file: Path) -> None:
-        self._virtual = virtual
-        self._wanted = _objects(address, port, ca_file.read_bytes())
-        known = Store()
-        self._informer = Informer(
-            virtual, _API_SERVICES, known, field_selector=f"metadata.name={API_SERVICE_NAME}"
-        )
-        self._queue: WorkQueue[str] = WorkQueue("registration", self._reconcile, concurrency=1)
-        self._is_taken = False
         # Whatever befalls the Service or its Endpoints shows in the APIService's condition Available.
-        known.subscribe(self._changed)
-
-    def add_all(self) -> None:
-        """Looks at all of it."""
-        self._queue.add(API_SERVICE_NAME)
-
-    async def run(self) -> None:
-        """Works until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._informer.run())
-            await self._informer.synced.wait()
-            group.create_task(self._queue.run())
-
-    def _changed(self, _: Change) -> None:
-        self.add_all()
+        super().__init__(virtual, "registration", (_API_SERVICES, API_SERVICE_NAME))
+        self._wanted = _objects(address, port, ca_file.read_bytes())
+        self._is_taken = False
 
     async def _reconcile(self, _: str) -> None:
         found = await find(self._virtual, _API_SERVICES, None, API_SERVICE_NAME)

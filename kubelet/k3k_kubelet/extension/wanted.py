@@ -2,18 +2,59 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
 from k3k_kubelet.api import ApiClient, InvalidError, NotFoundError, Resource
 from k3k_kubelet.api.client import Object
+from k3k_kubelet.cache import Change, Informer, Store, WorkQueue
 from k3k_kubelet.translate.names import DOMAIN
 
 log = logging.getLogger(__name__)
 
 MANAGED = f"{DOMAIN}/managed-by"
 """Label of what is ours, and so put right when it is changed."""
+
+
+class Keeper(ABC):
+    """Looks at objects of ours when one that is watched changes, and when it is told to.
+
+    Args:
+        virtual: Virtual API server.
+        name: Of what is kept, for the log.
+        watched: Cluster-scoped objects, by resource and name.
+    """
+
+    def __init__(self, virtual: ApiClient, name: str, *watched: tuple[Resource, str]) -> None:
+        self._virtual = virtual
+        self._name = name
+        self._queue: WorkQueue[str] = WorkQueue(name, self._reconcile, concurrency=1)
+        self._informers = []
+        for resource, each in watched:
+            known = Store()
+            self._informers.append(Informer(virtual, resource, known, field_selector=f"metadata.name={each}"))
+            known.subscribe(self._changed)
+
+    def add_all(self) -> None:
+        """Looks at all of it."""
+        self._queue.add(self._name)
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for informer in self._informers:
+                group.create_task(informer.run())
+            group.create_task(self._queue.run())
+
+    @abstractmethod
+    async def _reconcile(self, _: str) -> None:
+        """Makes what is not there, and puts right what is not as wanted."""
+
+    def _changed(self, _: Change) -> None:
+        self.add_all()
 
 
 def made(resource: Resource, name: str, namespace: str | None, **body: Any) -> Object:

@@ -6,16 +6,14 @@ Service that went past the kubelet would have an address that leads nowhere on t
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from k3k_kubelet.api import AlreadyExistsError, ApiClient, NotFoundError, Resource
+from k3k_kubelet.api import ApiClient, Resource
 from k3k_kubelet.api.client import Object
-from k3k_kubelet.cache import Change, Informer, Store, WorkQueue
-from k3k_kubelet.extension.wanted import MANAGED, agrees, without_none
+from k3k_kubelet.extension.wanted import Keeper, ensure, find, made
 from k3k_kubelet.translate.names import DOMAIN
 
 log = logging.getLogger(__name__)
@@ -31,7 +29,7 @@ CONFIGURATIONS = Resource(
 TIMEOUT_SECONDS = 10
 
 
-class Webhook:
+class Webhook(Keeper):
     """Keeps the configuration as it should be: there while Services get copies, whatever a tenant does to it.
 
     Args:
@@ -45,53 +43,16 @@ class Webhook:
     def __init__(
         self, virtual: ApiClient, address: str, port: int, ca_file: Path, wanted: Callable[[], bool]
     ) -> None:
-        self._virtual = virtual
+        super().__init__(virtual, "webhook", (CONFIGURATIONS, NAME))
         self._configuration = configuration(address, port, ca_file.read_bytes())
         self._is_wanted = wanted
-        known = Store()
-        self._informer = Informer(virtual, CONFIGURATIONS, known, field_selector=f"metadata.name={NAME}")
-        self._queue: WorkQueue[str] = WorkQueue("webhook", self._reconcile, concurrency=1)
-        known.subscribe(self._changed)
-
-    def add_all(self) -> None:
-        """Looks at it."""
-        self._queue.add(NAME)
-
-    async def run(self) -> None:
-        """Works until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._informer.run())
-            await self._informer.synced.wait()
-            group.create_task(self._queue.run())
-
-    def _changed(self, _: Change) -> None:
-        self.add_all()
 
     async def _reconcile(self, _: str) -> None:
-        found = await self._find()
-        if not self._is_wanted():
-            if found is not None:
-                await self._virtual.delete(CONFIGURATIONS, None, NAME, uid=found["metadata"]["uid"])
-                log.info("admission of Services ended")
-        elif found is None:
-            await self._create()
-        elif not agrees(self._configuration, found):
-            log.info("admission of Services put right")
-            await self._virtual.patch(CONFIGURATIONS, None, NAME, self._configuration)
-
-    async def _find(self) -> Object | None:
-        try:
-            return await self._virtual.get(CONFIGURATIONS, None, NAME)
-        except NotFoundError:
-            return None
-
-    async def _create(self) -> None:
-        try:
-            await self._virtual.create(CONFIGURATIONS, None, without_none(self._configuration))
-        except AlreadyExistsError:
-            self.add_all()
-        else:
-            log.info("admission of Services begins")
+        if self._is_wanted():
+            await ensure(self._virtual, CONFIGURATIONS, self._configuration)
+        elif found := await find(self._virtual, CONFIGURATIONS, None, NAME):
+            await self._virtual.delete(CONFIGURATIONS, None, NAME, uid=found["metadata"]["uid"])
+            log.info("admission of Services ended")
 
 
 def configuration(address: str, port: int, ca: bytes) -> Object:
@@ -124,9 +85,4 @@ def configuration(address: str, port: int, ca: bytes) -> Object:
         "sideEffects": "NoneOnDryRun",
         "timeoutSeconds": TIMEOUT_SECONDS,
     }
-    return {
-        "apiVersion": CONFIGURATIONS.api_version,
-        "kind": CONFIGURATIONS.kind,
-        "metadata": {"name": NAME, "labels": {MANAGED: "kubelet"}},
-        "webhooks": [webhook],
-    }
+    return made(CONFIGURATIONS, NAME, None, webhooks=[webhook])
