@@ -6,13 +6,12 @@ from typing import Any
 
 from k3k_kubelet.policy import Pods
 from k3k_kubelet.translate import names, services
-from k3k_kubelet.translate.objects import Cluster, Dropped, ObjectRef, Refused, TokenProjection
-
-_MAX_DROPPED = 10
+from k3k_kubelet.translate.notes import Notes
+from k3k_kubelet.translate.objects import Cluster, ObjectRef, Refused, TokenProjection
 
 
 @dataclass(slots=True)
-class Context:
+class Context(Notes):
     """One translation.
 
     Attributes:
@@ -21,7 +20,6 @@ class Context:
         pod: the tenant's pod, never changed.
         config_maps: name -> whether every use so far is optional; the same for `secrets` and `claims`.
         tokens: the tokens that the pod mounts, by (audience, life).
-        dropped: what was left out and is told to the tenant.
     """
 
     cluster: Cluster
@@ -31,7 +29,6 @@ class Context:
     secrets: dict[str, bool] = field(default_factory=dict)
     claims: dict[str, bool] = field(default_factory=dict)
     tokens: dict[tuple[str, int], TokenProjection] = field(default_factory=dict)
-    dropped: list[Dropped] = field(default_factory=list)
 
     @property
     def namespace(self) -> str:
@@ -86,8 +83,3 @@ class Context:
         """Note that the pod mounts a token; equal requests are one."""
         made = TokenProjection(f"token-{len(self.tokens)}", audience, expiration_seconds)
         return self.tokens.setdefault((audience, expiration_seconds), made)
-
-    def drop(self, path: str, reason: str) -> None:
-        """Note that a field is left out. Each note becomes an event: no pod makes many."""
-        if len(self.dropped) < _MAX_DROPPED:
-            self.dropped.append(Dropped(path, reason))

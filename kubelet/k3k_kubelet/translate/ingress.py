@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from k3k_kubelet.policy.sync import Ingresses
-from k3k_kubelet.translate import metadata
+from k3k_kubelet.translate import ingress_points, metadata
 from k3k_kubelet.translate.names import is_name
 from k3k_kubelet.translate.objects import Cluster, HostObject, Object
 from k3k_kubelet.translate.routing import Backend
@@ -15,7 +15,6 @@ CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 """How an Ingress named its class before `spec.ingressClassName`; controllers still read it."""
 
 _STATUS = ("hostname", "ip", "ports")
-_PORT = ("error", "port", "protocol")
 
 
 def to_host(ingress: Mapping[str, Any], cluster: Cluster, settings: Ingresses) -> HostObject:
@@ -77,11 +76,4 @@ def _backends(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def status(host_ingress: Mapping[str, Any]) -> Object:
     """The status inside: the addresses where the host's controller answers."""
-    found = ((host_ingress.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
-    ingress = []
-    for each in found:
-        point = {key: each[key] for key in _STATUS if each.get(key)}
-        if "ports" in point:
-            point["ports"] = [{key: port[key] for key in _PORT if key in port} for port in point["ports"]]
-        ingress.append(point)
-    return {"loadBalancer": {"ingress": ingress} if ingress else {}}
+    return {"loadBalancer": ingress_points.status(host_ingress, _STATUS)}

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from k3k_kubelet.translate import names
-from k3k_kubelet.translate.objects import Cluster, Dropped, ObjectRef, Refused
-
-_MAX_DROPPED = 10
+from k3k_kubelet.translate.notes import Notes
+from k3k_kubelet.translate.objects import Cluster, ObjectRef, Refused
 
 
 class Backend(NamedTuple):
@@ -30,30 +29,23 @@ class Backend(NamedTuple):
 
 
 @dataclass(slots=True)
-class Routing:
+class Routing(Notes):
     """One translation.
 
     Attributes:
         cluster: the virtual cluster.
         obj: the tenant's object, never changed.
         secrets: names of the Secrets of its namespace that it uses.
-        dropped: what was left out and is told to the tenant.
     """
 
     cluster: Cluster
     obj: Mapping[str, Any]
     secrets: set[str] = field(default_factory=set)
-    dropped: list[Dropped] = field(default_factory=list)
 
     @property
     def namespace(self) -> str:
         """The object's namespace inside."""
         return str(self.obj["metadata"]["namespace"])
-
-    def drop(self, path: str, reason: str) -> None:
-        """Note that a field is left out. Each note becomes an event: no object makes many."""
-        if len(self.dropped) < _MAX_DROPPED:
-            self.dropped.append(Dropped(path, reason))
 
     def name_of(self, namespace: str, name: str, path: str) -> str:
         """Host name of an object that the tenant refers to.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from k3k_kubelet.policy import Policy
-from k3k_kubelet.translate import metadata
+from k3k_kubelet.translate import ingress_points, metadata
 from k3k_kubelet.translate.objects import Cluster, HostObject, Object
 from k3k_kubelet.translate.rules.service import ServiceNotes
 from k3k_kubelet.translate.special import SPECIAL
@@ -19,7 +19,6 @@ CLEANUP = "service.kubernetes.io/load-balancer-cleanup"
 
 _ALLOCATED = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "healthCheckNodePort")
 _INGRESS = ("hostname", "ip", "ipMode", "ports")
-_PORT = ("error", "port", "protocol")
 
 
 def has_copy(service: Mapping[str, Any]) -> bool:
@@ -83,16 +82,9 @@ def allocated(service: Mapping[str, Any], host_service: Mapping[str, Any]) -> Ob
 
 def load_balancer(host_service: Mapping[str, Any]) -> Object:
     """`status.loadBalancer` inside: where the host's load balancer answers."""
-    found = ((host_service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
-    if (host_service.get("spec") or {}).get("type") != "LoadBalancer" or not found:
+    if (host_service.get("spec") or {}).get("type") != "LoadBalancer":
         return {}
-    ingress = []
-    for each in found:
-        point = {key: each[key] for key in _INGRESS if each.get(key)}
-        if "ports" in point:
-            point["ports"] = [{key: port[key] for key in _PORT if key in port} for port in point["ports"]]
-        ingress.append(point)
-    return {"ingress": ingress}
+    return ingress_points.status(host_service, _INGRESS)
 
 
 def awaits_cleanup(host_service: Mapping[str, Any]) -> bool:

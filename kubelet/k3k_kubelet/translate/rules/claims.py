@@ -1,12 +1,13 @@
 """PersistentVolumeClaims: which class they have, what they are filled from, which volume they may name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from k3k_kubelet.policy.sync import PersistentVolumeClaims
 from k3k_kubelet.translate import names
-from k3k_kubelet.translate.objects import Cluster, Dropped, Object, Refused
+from k3k_kubelet.translate.notes import Notes
+from k3k_kubelet.translate.objects import Cluster, Object, Refused
 from k3k_kubelet.translate.schema import OMIT
 
 KIND = "PersistentVolumeClaim"
@@ -16,11 +17,10 @@ ANY = "*"
 
 _POLICY = "sync.toHost.persistentVolumeClaims"
 _STORAGE = "storage"
-_MAX_DROPPED = 10
 
 
 @dataclass(slots=True)
-class Claim:
+class Claim(Notes):
     """One translation.
 
     Attributes:
@@ -28,19 +28,12 @@ class Claim:
         policy: what its claims may be.
         obj: the tenant's claim, never changed.
         is_bound: whether its copy has a volume, so that its class is no question any more.
-        dropped: what was left out and is told to the tenant.
     """
 
     cluster: Cluster
     policy: PersistentVolumeClaims
     obj: Mapping[str, Any]
     is_bound: bool = False
-    dropped: list[Dropped] = field(default_factory=list)
-
-    def drop(self, path: str, reason: str) -> None:
-        """Note that a field is left out. Each note becomes an event: no object makes many."""
-        if len(self.dropped) < _MAX_DROPPED:
-            self.dropped.append(Dropped(path, reason))
 
 
 _PREFIX = "pvc-"

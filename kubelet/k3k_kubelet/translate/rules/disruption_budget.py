@@ -1,33 +1,28 @@
 """Rules for the fields of a PodDisruptionBudget."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from k3k_kubelet.translate.objects import Cluster, Dropped, Object
+from k3k_kubelet.translate.notes import Notes
+from k3k_kubelet.translate.objects import Cluster, Object
 from k3k_kubelet.translate.rules import scheduling
 from k3k_kubelet.translate.schema import OMIT
 
 
 @dataclass(slots=True)
-class BudgetNotes:
+class BudgetNotes(Notes):
     """The translation of one budget.
 
     Attributes:
         cluster: the virtual cluster.
         namespace: the budget's namespace inside.
         needed: how many pods have to be there, as the virtual cluster's controller says.
-        dropped: what was left out and is told to the tenant.
     """
 
     cluster: Cluster
     namespace: str
     needed: int
-    dropped: list[Dropped] = field(default_factory=list)
-
-    def drop(self, path: str, reason: str) -> None:
-        """Note that a field is left out."""
-        self.dropped.append(Dropped(path, reason))
 
 
 def omit(value: Any, context: BudgetNotes, path: str, parent: Mapping[str, Any]) -> Any:  # noqa: ARG001

@@ -2,34 +2,26 @@
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from k3k_kubelet.translate.objects import Dropped, Object
+from k3k_kubelet.translate.notes import Notes
+from k3k_kubelet.translate.objects import Object
 from k3k_kubelet.translate.rules.service import is_within
 from k3k_kubelet.translate.schema import OMIT
 
-_MAX_DROPPED = 10
-
 
 @dataclass(slots=True)
-class EndpointNotes:
+class EndpointNotes(Notes):
     """The translation of one EndpointSlice.
 
     Attributes:
         nodes: address -> node, of the cluster's own pods that run.
         denied: CIDRs that no other address may be of.
-        dropped: what was left out and is told to the tenant.
     """
 
     nodes: Mapping[str, str]
     denied: Sequence[str]
-    dropped: list[Dropped] = field(default_factory=list)
-
-    def drop(self, path: str, reason: str) -> None:
-        """Note that a field is left out. Each note becomes an event: no slice makes many."""
-        if len(self.dropped) < _MAX_DROPPED:
-            self.dropped.append(Dropped(path, reason))
 
 
 def addresses(value: list[str], context: EndpointNotes, path: str, parent: Mapping[str, Any]) -> list[str]:  # noqa: ARG001

@@ -2,12 +2,13 @@
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from k3k_kubelet.policy.sync import Services
 from k3k_kubelet.translate import identity, names, ranges
-from k3k_kubelet.translate.objects import Cluster, Dropped, Object, Refused
+from k3k_kubelet.translate.notes import Notes
+from k3k_kubelet.translate.objects import Cluster, Object, Refused
 from k3k_kubelet.translate.schema import OMIT
 
 _POLICY = "sync.toHost.services"
@@ -16,24 +17,18 @@ _NOBODY = "no-pod"
 
 
 @dataclass(slots=True)
-class ServiceNotes:
+class ServiceNotes(Notes):
     """The translation of one Service.
 
     Attributes:
         cluster: the virtual cluster.
         settings: what its Services may be.
         service: the tenant's Service, never changed.
-        dropped: what was left out and is told to the tenant.
     """
 
     cluster: Cluster
     settings: Services
     service: Mapping[str, Any]
-    dropped: list[Dropped] = field(default_factory=list)
-
-    def drop(self, path: str, reason: str) -> None:
-        """Note that a field is left out."""
-        self.dropped.append(Dropped(path, reason))
 
 
 def kind(value: str, context: ServiceNotes, path: str, parent: Mapping[str, Any]) -> str:  # noqa: ARG001
