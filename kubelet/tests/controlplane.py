@@ -8,7 +8,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -150,6 +149,21 @@ class ControlPlane:
         command = [str(self._link("kubectl")), f"--kubeconfig={self.pki}/admin.kubeconfig", *arguments]
         return subprocess.run(command, input=stdin, check=True, text=True, stdout=subprocess.PIPE).stdout
 
+    def may(self, user: str, **attributes: str) -> bool:
+        """Whether a user has a right by now: the API server learns of Roles by a watch of its own.
+
+        Args:
+            user: Their name.
+            attributes: `resourceAttributes` of a SubjectAccessReview.
+        """
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {"user": user, "resourceAttributes": attributes},
+        }
+        output = ("-o", "jsonpath={.status.allowed}")
+        return self.kubectl("create", "-f", "-", *output, stdin=json.dumps(review)) == "true"
+
     def _run(self, name: str, *arguments: str) -> None:
         with (self.directory / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
@@ -170,12 +184,14 @@ class ControlPlane:
             raise RuntimeError(f"{name} ended:\n{text[-4000:]}")
         context = ssl.create_default_context(cafile=str(self.pki / "server-ca.crt"))
         context.load_cert_chain(self.pki / "admin.crt", self.pki / "admin.key")
-        url = f"https://{ADDRESS}:{self.port}/readyz"
-        try:
-            with urllib.request.urlopen(url, context=context, timeout=5) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+        # It makes its namespaces after it says that it is ready; `default` is the last of them.
+        for path in ("readyz", "api/v1/namespaces/default"):
+            url = f"https://{ADDRESS}:{self.port}/{path}"
+            try:
+                urllib.request.urlopen(url, context=context, timeout=5).close()
+            except OSError:
+                return False
+        return True
 
     def _make_pki(self) -> None:
         self.pki.mkdir()

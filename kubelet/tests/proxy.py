@@ -298,6 +298,17 @@ def slow(seconds: float) -> Answer:
     return answer
 
 
+def held(until: threading.Event) -> Answer:
+    """Passes requests on when the event is set."""
+
+    async def answer(proxy: Proxy, request: web.Request) -> web.StreamResponse:
+        while not until.is_set():  # noqa: ASYNC110 - by another thread
+            await asyncio.sleep(0.05)
+        return await proxy._pass_on(request)
+
+    return answer
+
+
 def truncated(*, announced: bool) -> Answer:
     """Passes requests on, and half of their answers back.
 

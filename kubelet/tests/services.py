@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from k3k_kubelet.api import SERVICES, NotFoundError
 from k3k_kubelet.extension.webhook import CONFIGURATIONS
 from k3k_kubelet.extension.webhook import NAME as WEBHOOK
 
+from kubelet.tests.clusters import Clusters
 from kubelet.tests.waiting import eventually
-from kubelet.tests.world import World
+from kubelet.tests.world import World, in_world
 
 
 async def asked(world: World) -> None:
@@ -31,6 +33,16 @@ async def asked(world: World) -> None:
         return twin is not None and twin["spec"]["clusterIP"] == made["spec"]["clusterIP"]
 
     await eventually(takes_over)
+
+
+def in_services(clusters: Clusters, test: Callable[[World], Awaitable[None]]) -> None:
+    """Runs a test in a namespace of its own, in which Services have the host's addresses from the start."""
+
+    async def once_asked(world: World) -> None:
+        await asked(world)
+        await test(world)
+
+    in_world(clusters, once_asked)
 
 
 def spec(**more: Any) -> dict[str, Any]:

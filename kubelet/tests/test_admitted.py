@@ -57,7 +57,7 @@ def test_it_ends_when_the_client_has_its_rights(control_plane: ControlPlane, tmp
         with pytest.raises(TimeoutError):
             waiting.result(1.0)
         control_plane.kubectl("create", "clusterrolebinding", USER, *binding)
-        assert waiting.result(20.0) is True
+        assert waiting.result(60.0) is True
 
 
 @pytest.mark.parametrize("is_stopped", [True, False])
@@ -71,4 +71,4 @@ def test_it_ends_with_its_time_or_when_told(
         stop.set()
     begun = time.monotonic()
     assert wait(Admitted(str(file), "/readyz", 60.0 if is_stopped else 0.5), stop) is False
-    assert time.monotonic() - begun < 10.0
+    assert time.monotonic() - begun < 30.0

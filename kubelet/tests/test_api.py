@@ -163,7 +163,7 @@ def test_a_silent_watch_is_dead(control_plane: ControlPlane) -> None:
         with pytest.raises(UnreachableError, match="watch nodes: SocketTimeoutError"):
             async for _ in watch(client, NODES, None, version, idle=0.5):
                 pass
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30
         await client.close()
 
     asyncio.run(run())
@@ -249,7 +249,7 @@ def test_names_are_one_segment_of_a_path() -> None:
 def test_connections_of_a_burst_are_closed_while_others_are_used(
     control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "KEEP_SECONDS", 0.5)
+    monkeypatch.setattr(client_module, "KEEP_SECONDS", 3.0)
 
     async def run() -> None:
         client = control_plane.client()
@@ -270,7 +270,7 @@ def test_connections_of_a_burst_are_closed_while_others_are_used(
             await ask()
             return connections() == 1
 
-        await eventually(one, 10)
+        await eventually(one)
         await client.close()
 
     asyncio.run(run())

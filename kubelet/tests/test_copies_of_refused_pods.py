@@ -38,8 +38,7 @@ def test_a_pod_that_the_hosts_quota_refuses_leaves_no_copies_until_there_is_room
             for name in names:
                 await world.pod(name, **user_of(name))
             for name in names:
-                event = await world.event(name, "HostPodFailedCreate")
-                assert "exceeded quota" in event["message"]
+                await world.event(name, "HostPodFailedCreate", "exceeded quota")
             await eventually(nothing_left)
             await world.virtual.patch(SECRETS, world.namespace, names[0], {"stringData": {"a": "2"}})
             await never(lambda: _negated(nothing_left), 1.0)

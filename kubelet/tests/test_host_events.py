@@ -102,7 +102,7 @@ def test_events_of_one_pod_are_limited_and_do_not_hold_up_another(clusters: Clus
             await say(world, loud, f"{n:02}", f"word {n}")
         await eventually(lambda: _count(world, "loud", BURST))
         await say(world, quiet, "a", "one word")
-        await eventually(lambda: _count(world, "quiet", 1), 5.0)
+        await eventually(lambda: _count(world, "quiet", 1))
         await never(lambda: _count(world, "loud", BURST + 3), 1.0)
         await world.virtual.delete(PODS, world.namespace, "loud", grace_period=0)
 

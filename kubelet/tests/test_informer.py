@@ -14,7 +14,7 @@ from k3k_kubelet.api import CONFIG_MAPS, ApiClient
 from k3k_kubelet.cache import Change, Informer, Store
 
 from kubelet.tests.controlplane import ADDRESS, ControlPlane
-from kubelet.tests.waiting import eventually
+from kubelet.tests.waiting import SECONDS, eventually
 
 
 def config_map(name: str, version: int = 0, uid: str = "", **labels: str) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def with_informer(
         informer = Informer(client, CONFIG_MAPS, Store(), namespace="default", **options)
         task = asyncio.create_task(informer.run())
         try:
-            await asyncio.wait_for(informer.synced.wait(), 20)
+            await asyncio.wait_for(informer.synced.wait(), SECONDS)
             await test(client, informer)
         finally:
             task.cancel()
@@ -206,7 +206,7 @@ def test_what_happened_while_the_server_was_away_is_made_up_for(own_control_plan
         revision = post(f"{etcd}/v3/kv/range", {"key": encode(key)})["header"]["revision"]
         post(f"{etcd}/v3/kv/compaction", {"revision": revision, "physical": True})
         await asyncio.to_thread(plane.start_api_server)
-        await eventually(lambda: deleted == ["goes"], seconds=60)
+        await eventually(lambda: deleted == ["goes"])
         assert store.get("default", "stays") is not None
         assert store.get("default", "told") is None, "what was dealt with is no news"
         await client.create(CONFIG_MAPS, "default", config_map("after"))

@@ -266,7 +266,8 @@ def test_a_backend_without_an_address_is_told(clusters: Clusters) -> None:
     async def test(world: World) -> None:
         await service(world, clusterIP="None")
         await world.create(INGRESSES, "front", spec=spec())
-        event = await world.event("front", "FieldDropped")
-        assert event["message"].startswith(f"Service {world.namespace}/web: has no address of its own")
+        await world.event(
+            "front", "FieldDropped", f"Service {world.namespace}/web: has no address of its own"
+        )
 
     in_world(clusters, test)

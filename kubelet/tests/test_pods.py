@@ -235,8 +235,8 @@ def test_a_copy_that_the_host_refuses_is_tried_again(clusters: Clusters) -> None
         host.kubectl("-n", NAMESPACE, "create", "quota", name, "--hard=pods=0")
         try:
             await world.pod("waits")
-            event = await world.event("waits", "HostPodFailedCreate")
-            assert f'pods "waits" is forbidden: exceeded quota: {name}' in event["message"]
+            words = f'pods "waits" is forbidden: exceeded quota: {name}'
+            await world.event("waits", "HostPodFailedCreate", words)
             pod = await world.until("waits", lambda pod: pod["status"].get("reason"))
             assert pod["status"]["reason"] == "HostPodFailedCreate"
         finally:

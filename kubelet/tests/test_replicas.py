@@ -78,11 +78,11 @@ def test_both_serve_every_node(clusters: Clusters, replicas: tuple[Replica, Repl
             try:
                 with urllib.request.urlopen(url, context=context, timeout=5) as answer:
                     return str(answer.read())
-            except ConnectionError:
+            except OSError:  # it does not serve the Node yet
                 return ""
 
         for replica in replicas:
-            await eventually(lambda replica=replica: pod["metadata"]["uid"] in pods_by(replica), seconds=5)  # type: ignore[misc]
+            await eventually(lambda replica=replica: pod["metadata"]["uid"] in pods_by(replica))  # type: ignore[misc]
         assert replicas[1].virtual.writes() + replicas[1].host.writes() == []
 
     in_world(clusters, test)

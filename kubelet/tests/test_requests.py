@@ -7,7 +7,9 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 
-from kubelet.tests.clusters import ADDRESS, Clusters
+import pytest
+
+from kubelet.tests.clusters import ADDRESS, Clusters, started
 from kubelet.tests.controlplane import ControlPlane
 from kubelet.tests.world import World, in_world, running_status
 
@@ -16,6 +18,13 @@ _LABEL = re.compile(r'(\w+)="([^"]*)"')
 _CHANGES = ("POST", "PUT", "PATCH", "DELETE")
 _OURS = ("pods", "pods/status", "pods/binding", "secrets")
 COUNT = 4
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clusters]:
+    """Clusters in which nothing of another test is tried again meanwhile."""
+    with started(tmp_path_factory.mktemp("quiet")) as both:
+        yield both
 
 
 def series(text: str, name: str) -> Iterator[tuple[dict[str, str], int]]:
@@ -45,7 +54,9 @@ def posts(clusters: Clusters) -> Counter[str]:
     return found
 
 
-def test_a_pods_start_takes_four_creations_and_a_patch_for_each_status(clusters: Clusters) -> None:
+def test_a_pods_start_takes_four_creations_and_a_patch_for_each_status(quiet: Clusters) -> None:
+    clusters = quiet
+
     async def test(world: World) -> None:
         await world.pod("first", automountServiceAccountToken=True)  # brings the Node and the copies
         await world.running("first", "node-a")

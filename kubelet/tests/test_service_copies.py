@@ -10,8 +10,9 @@ from k3k_kubelet.sync.copies import REFUSED
 from k3k_kubelet.translate.service import CLEANUP
 
 from kubelet.tests.clusters import NAMESPACE, Clusters
+from kubelet.tests.services import in_services
 from kubelet.tests.waiting import eventually, never
-from kubelet.tests.world import World, in_world
+from kubelet.tests.world import World
 
 pytestmark = pytest.mark.xdist_group("kubelet-clusters")  # two clusters per worker that runs any of them
 
@@ -96,7 +97,7 @@ def test_a_copy_has_the_address_of_the_service_and_follows_what_changes(clusters
         await world.virtual.delete(SERVICES, world.namespace, "web")
         await world.host_gone(SERVICES, "web")
 
-    in_world(clusters, test)
+    in_services(clusters, test)
 
 
 def test_ports_in_another_order_are_no_difference(clusters: Clusters) -> None:
@@ -117,7 +118,7 @@ def test_ports_in_another_order_are_no_difference(clusters: Clusters) -> None:
 
         await never(written_again, seconds=1)
 
-    in_world(clusters, test)
+    in_services(clusters, test)
 
 
 def test_what_a_selector_found_is_left_to_nobody_on_the_host_who_does_not_follow_it(
@@ -155,7 +156,7 @@ def test_what_a_selector_found_is_left_to_nobody_on_the_host_who_does_not_follow
         await change(world, "web", selector={"app": "web"})
         await eventually(lambda: only("endpointslice-controller.k8s.io"))
 
-    in_world(clusters, test)
+    in_services(clusters, test)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +169,7 @@ def test_what_has_no_address_has_no_copy(clusters: Clusters, spec: Object) -> No
         await on_host(world, "later")
         assert await world.host_get(SERVICES, "web") is None
 
-    in_world(clusters, test)
+    in_services(clusters, test)
 
 
 def test_a_load_balancer_comes_up_and_holds_the_service_until_it_is_cleaned_up(clusters: Clusters) -> None:
@@ -191,7 +192,7 @@ def test_a_load_balancer_comes_up_and_holds_the_service_until_it_is_cleaned_up(c
         await world.host_gone(SERVICES, "web")
         await world.gone(SERVICES, "web")
 
-    in_world(clusters, test)
+    in_services(clusters, test)
 
 
 async def as_cloud_gone(world: World, name: str) -> None:
@@ -213,7 +214,7 @@ def test_a_service_that_is_no_load_balancer_any_more_is_let_go_after_the_clean_u
         await as_cloud_gone(world, "web")
         await inside(world, "web", lambda service: not finalizers(service))
 
-    in_world(clusters, test)
+    in_services(clusters, test)
 
 
 def test_finalizers_of_others_keep_the_copy_of_a_service_without_a_load_balancer(clusters: Clusters) -> None:
@@ -229,7 +230,7 @@ def test_finalizers_of_others_keep_the_copy_of_a_service_without_a_load_balancer
         await world.virtual.patch(SERVICES, world.namespace, "web", {"metadata": {"finalizers": None}})
         await world.host_gone(SERVICES, "web")
 
-    in_world(clusters, test)
+    in_services(clusters, test)
 
 
 def test_what_a_service_exposes_is_open_as_long_as_it_does(clusters: Clusters) -> None:
@@ -248,7 +249,7 @@ def test_what_a_service_exposes_is_open_as_long_as_it_does(clusters: Clusters) -
         await world.host_gone(NETWORK_POLICIES, "web:services")
         await on_host(world, "web", type="ClusterIP")
 
-    in_world(clusters, test)
+    in_services(clusters, test)
 
 
 def test_types_are_the_policy_s_to_give_and_to_take(clusters: Clusters) -> None:
@@ -267,7 +268,7 @@ def test_types_are_the_policy_s_to_give_and_to_take(clusters: Clusters) -> None:
         await on_host(world, "web")
 
     try:
-        in_world(clusters, test)
+        in_services(clusters, test)
     finally:
         clusters.set_policy()
 
@@ -286,7 +287,7 @@ def test_turned_off_nothing_of_services_is_left_and_nobody_waits_for_a_clean_up(
         await inside(world, "web", lambda service: not finalizers(service))
 
     try:
-        in_world(clusters, test)
+        in_services(clusters, test)
     finally:
         clusters.set_policy()
 
@@ -312,4 +313,4 @@ def test_a_tenant_s_status_patch_of_another_type_is_left_alone(clusters: Cluster
         assert service is not None
         assert service["status"]["conditions"] == [condition]
 
-    in_world(clusters, test)
+    in_services(clusters, test)

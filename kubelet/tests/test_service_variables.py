@@ -9,7 +9,8 @@ from k3k_kubelet.api import CONFIG_MAPS, PODS, SERVICES
 from k3k_kubelet.translate import services
 
 from kubelet.tests.clusters import Clusters
-from kubelet.tests.world import World, in_world
+from kubelet.tests.services import in_services
+from kubelet.tests.world import World
 
 pytestmark = pytest.mark.xdist_group("kubelet-clusters")  # two clusters per worker that runs any of them
 
@@ -28,8 +29,8 @@ def test_a_pod_finds_the_services_that_were_there_before_it_and_later_ones_follo
         pod = await world.host_pod("user")
         source = pod["spec"]["containers"][0]["envFrom"][0]["configMapRef"]["name"]
         assert source == world.host_name(services.LINKS)
-        found = await world.host_get(CONFIG_MAPS, services.LINKS)
-        assert found is not None
+        # The kubelet hears of Services and of pods by two watches.
+        found = await world.until_host(CONFIG_MAPS, services.LINKS, lambda copy: "MY_DB_PORT" in copy["data"])
         data = found["data"]
         assert data["MY_DB_SERVICE_HOST"] == made["spec"]["clusterIP"]
         assert data["MY_DB_SERVICE_PORT_HTTP"] == "80"
@@ -45,7 +46,7 @@ def test_a_pod_finds_the_services_that_were_there_before_it_and_later_ones_follo
         await world.virtual.delete(PODS, world.namespace, "user", grace_period=0)
         await world.host_gone(CONFIG_MAPS, services.LINKS)
 
-    in_world(clusters, test)
+    in_services(clusters, test)
 
 
 def test_a_pod_without_service_links_finds_the_api_server_alone(clusters: Clusters) -> None:
@@ -60,4 +61,4 @@ def test_a_pod_without_service_links_finds_the_api_server_alone(clusters: Cluste
         assert {name.split("_")[0] for name in found["data"]} == {"KUBERNETES"}
         assert await world.host_get(CONFIG_MAPS, services.LINKS) is None
 
-    in_world(clusters, test)
+    in_services(clusters, test)

@@ -13,7 +13,7 @@ from k3k_kubelet.config import Config
 from k3k_kubelet.node import NodeApis, serving
 from k3k_kubelet.translate import identity
 
-from kubelet.tests.waiting import eventually
+from kubelet.tests.waiting import SECONDS, eventually
 
 CONFIG = Config(
     cluster="vc",
@@ -66,7 +66,7 @@ class Replica:
         self.nodes.remove({"metadata": {"name": name, "uid": f"uid-{name}", "resourceVersion": version}})
 
     async def serves(self, **ports: int) -> None:
-        await eventually(lambda: self.sockets.open == ports, seconds=10)
+        await eventually(lambda: self.sockets.open == ports)
 
 
 def on_replica(test: Callable[[Replica], Awaitable[None]], *before: tuple[str, int]) -> None:
@@ -76,7 +76,7 @@ def on_replica(test: Callable[[Replica], Awaitable[None]], *before: tuple[str, i
             replica.put(name, port)
         task = asyncio.create_task(replica.apis.run())
         try:
-            await asyncio.wait_for(replica.apis.serving.wait(), 10)
+            await asyncio.wait_for(replica.apis.serving.wait(), SECONDS)
             await test(replica)
         finally:
             task.cancel()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from k3k_kubelet.api import CONFIG_MAPS, PODS, PatchType
+from k3k_kubelet.api import CONFIG_MAPS, PODS, ForbiddenError, PatchType
 from k3k_kubelet.api.errors import TooManyRequestsError
 
 from kubelet.tests.clusters import NAMESPACE, Clusters
@@ -218,6 +218,15 @@ def test_an_ephemeral_container_that_the_host_refuses_says_why(clusters: Cluster
             await world.running("debugged", "node-a")
             level = "pod-security.kubernetes.io/enforce"
             clusters.host.kubectl("label", "namespace", NAMESPACE, f"{level}=baseline")
+
+            async def enforced() -> bool:
+                try:
+                    await world.dry_run(**powers)
+                except ForbiddenError:
+                    return True
+                return False
+
+            await eventually(enforced)
             bad = {"name": "bad", "image": "x", **powers}
             await change(world, "debugged", {"ephemeralContainers": [bad]}, "ephemeralcontainers")
             pod = await world.until("debugged", lambda pod: waiting(pod, "bad"))
@@ -285,12 +294,15 @@ def test_a_resize_that_the_hosts_quota_forbids_is_deferred(clusters: Clusters) -
 
             await eventually(counted)
             await resize(world, "web", "2")
-            event = await world.event("web", "HostPodNotUpdated")
-            assert f'pods "web" is forbidden: exceeded quota: {quota}' in event["message"]
-            pod = await world.until("web", lambda pod: condition(pod, "PodResizePending"))
+            words = f'pods "web" is forbidden: exceeded quota: {quota}'
+            await world.event("web", "HostPodNotUpdated", words)
+
+            def says_why(pod: Object) -> bool:
+                return "exceeded quota" in condition(pod, "PodResizePending").get("message", "")
+
+            pod = await world.until("web", says_why)
             pending = condition(pod, "PodResizePending")
             assert (pending["reason"], pending["status"]) == ("Deferred", "True")
-            assert "exceeded quota" in pending["message"]
             assert pending["observedGeneration"] == pod["metadata"]["generation"]
             copy = await world.host_get(PODS, "web")
             assert copy is not None
@@ -328,7 +340,13 @@ def test_a_resize_that_the_host_holds_for_wrong_is_infeasible(clusters: Clusters
              "spec": {{"limits": [{{"type": "Container", "default": {{"cpu": "200m"}}}}]}}}}
         """
         clusters.host.kubectl("-n", NAMESPACE, "create", "-f", "-", stdin=limit_range)
+
+        async def limited() -> bool:
+            pod = await world.dry_run(resources={"requests": {"cpu": "100m"}})
+            return "limits" in pod["spec"]["containers"][0]["resources"]
+
         try:
+            await eventually(limited)
             await sized(world, "web")
         finally:
             clusters.host.kubectl("-n", NAMESPACE, "delete", "limitrange", world.namespace)

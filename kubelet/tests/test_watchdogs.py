@@ -14,7 +14,7 @@ from k3k_kubelet.cache import Informer, Store, informer
 from kubelet.tests import proxy
 from kubelet.tests.controlplane import ADDRESS, ControlPlane
 from kubelet.tests.proxy import Proxy
-from kubelet.tests.waiting import eventually
+from kubelet.tests.waiting import SECONDS, eventually
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def with_informer(
         client = plane.client()
         task = asyncio.create_task(found.run())
         try:
-            await asyncio.wait_for(found.synced.wait(), 20)
+            await asyncio.wait_for(found.synced.wait(), SECONDS)
             await eventually(lambda: server.watches)
             await test(client, found)
         finally:
@@ -59,9 +59,8 @@ def test_a_silent_watch_is_given_up(control_plane: ControlPlane, server: Proxy) 
     async def test(client: ApiClient, found: Informer) -> None:
         server.stall_watches("configmaps")
         await create(client, "silent")
-        began = time.monotonic()
         await eventually(lambda: found.store.get("default", "silent"))
-        assert 0.5 < time.monotonic() - began < 10.0
+        await eventually(lambda: [watch for watch in server.watches if not watch.stalled])
 
     with_informer(control_plane, server, test, idle=1.0)
 
@@ -114,10 +113,10 @@ def test_a_server_that_ends_each_watch_is_not_flooded(
         with server.broken(answer, applies=proxy.is_watch) as fault:
             server.cut_watches()
             began = time.monotonic()
-            await eventually(lambda: time.monotonic() > began + 3.0)
-            assert 2 <= fault.hits <= 8
+            await eventually(lambda: time.monotonic() > began + 3.0 and fault.hits >= 2)
+            assert fault.hits <= 8
         name = f"after-{time.monotonic_ns()}"
         await create(client, name)
-        await eventually(lambda: found.store.get("default", name), seconds=15)
+        await eventually(lambda: found.store.get("default", name))
 
     with_informer(control_plane, server, test)

@@ -75,6 +75,21 @@ class World:
         """The copy of a pod, as soon as it is there."""
         return await eventually(lambda: self.host_get(PODS, name))
 
+    async def dry_run(self, **container: Any) -> Object:
+        """What the host would make of a pod with this container, by what its admission knows now.
+
+        Quotas, limit ranges, roles and levels of Pod Security reach it by watches of its own.
+
+        Raises:
+            ApiError: It would refuse the pod.
+        """
+        spec = {
+            "serviceAccountName": f"{CLUSTER}-workload",
+            "containers": [{"name": "c", "image": "x", **container}],
+        }
+        body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "dry-run"}, "spec": spec}
+        return await self.host.create(PODS, NAMESPACE, body, dry_run=True)
+
     async def schedule(self, name: str, node: str) -> Object:
         """Does what the host's scheduler does, and waits until the pod inside is bound as well."""
         await self.host_pod(name)
@@ -154,13 +169,17 @@ class World:
         """Returns when the copy is gone on the host."""
         await eventually(lambda: _negate(self.host_get(resource, name)))
 
-    async def event(self, name: str, reason: str) -> Object:
-        """The event of that reason about a pod inside, as soon as it is there."""
+    async def event(self, name: str, reason: str, words: str = "") -> Object:
+        """The event of that reason about an object inside with these words, as soon as it is there.
+
+        There may be others before it: what the host says first, it need not say in the end.
+        """
 
         async def found() -> Object | None:
             selector = f"involvedObject.name={name},reason={reason}"
             query = {"fieldSelector": selector}
-            return next(iter(await self.virtual.list_all(EVENTS, self.namespace, query=query)), None)
+            events = await self.virtual.list_all(EVENTS, self.namespace, query=query)
+            return next((event for event in events if words in event["message"]), None)
 
         event = await eventually(found)
         assert event is not None

@@ -49,6 +49,11 @@ def test_it_may_read_what_it_answers_from_and_nothing_else(clusters: Clusters) -
         await eventually(lambda: complete(world))
         granted = {(verb, *each) for verb in ("list", "watch") for each in READ}
         asked = granted | {("list", *each) for each in OTHERS} | {("create", *each) for each in READ}
+
+        async def has_its_rights() -> bool:
+            return all([await may(world, *each) for each in granted])
+
+        await eventually(has_its_rights)  # the API server learns of them by a watch of its own
         assert {each for each in asked if await may(world, *each)} == granted
 
     in_world(clusters, test)

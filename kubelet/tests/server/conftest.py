@@ -12,7 +12,7 @@ import uvloop
 
 from kubelet.tests.server import peers
 
-SECONDS = 30.0
+SECONDS = 120.0
 Run = Callable[[Callable[[Path], Awaitable[None]]], None]
 
 

@@ -13,6 +13,7 @@ from k3k_kubelet.server.access import Access, Identity
 from k3k_kubelet.server.messages import HttpError
 
 from kubelet.tests.controlplane import ControlPlane
+from tests.e2e.support.polling import eventually
 
 NAMESPACE = "kubelet-api-access"
 ACCOUNTS = {
@@ -52,6 +53,13 @@ def plane(control_plane: ControlPlane) -> Iterator[ControlPlane]:
         ]
     document = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
     control_plane.kubectl("apply", "-f", "-", stdin=document)
+    for name, rules in ACCOUNTS.items():
+        account = f"system:serviceaccount:{NAMESPACE}:{name}"
+        for rule in rules:
+            resource, _, subresource = rule["resources"][0].partition("/")
+            right = {"verb": rule["verbs"][0], "resource": resource, "subresource": subresource}
+            right["name"] = "".join(rule.get("resourceNames", ()))
+            eventually(lambda account=account, right=right: control_plane.may(account, **right))  # type: ignore[misc]
     yield control_plane
     control_plane.kubectl("delete", "-f", "-", "--wait=false", stdin=document)
 

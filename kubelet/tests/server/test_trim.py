@@ -33,7 +33,7 @@ def test_what_streams_took_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
         streams = trim.Trim()
         streams.soon()
         streams.soon()
-        await eventually(lambda: resident() < before - 60 * MIB, 10)
+        await eventually(lambda: resident() < before - 60 * MIB)
         assert len(kept) == 15
 
     asyncio.run(run())

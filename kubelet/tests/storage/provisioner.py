@@ -103,6 +103,15 @@ async def volume(world: World, uid: str) -> Object | None:
     return next(iter(found), None)
 
 
+async def volume_gone(world: World, uid: str) -> None:
+    """Returns when the volume inside of the claim with that uid is gone."""
+
+    async def gone() -> bool:
+        return await volume(world, uid) is None
+
+    await eventually(gone)
+
+
 async def storage_class(world: World, name: str, **fields: Any) -> None:
     """Makes a class on the host, unless it has it."""
     body = {

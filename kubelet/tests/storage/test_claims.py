@@ -18,6 +18,7 @@ from kubelet.tests.storage.provisioner import (
     storage_class,
     until,
     volume,
+    volume_gone,
 )
 from kubelet.tests.waiting import eventually, never
 from kubelet.tests.world import Object, World, in_world
@@ -73,8 +74,13 @@ def test_a_claim_without_a_class_has_the_hosts_default(clusters: Clusters) -> No
     async def test(world: World) -> None:
         default = {"storageclass.kubernetes.io/is-default-class": "true"}
         await storage_class(world, "usual", annotations=default)
-        await bound(world, "data", storageClassName=None)
-        assert (await copy(world, "data"))["spec"]["storageClassName"] == "usual"
+        await claim(world, "data", storageClassName=None)
+
+        def has_class(host: Object) -> bool:
+            return bool(host["spec"].get("storageClassName") == "usual")
+
+        await world.until_host(PERSISTENT_VOLUME_CLAIMS, "data", has_class)
+        await provision(world, "data")
         found = await until(world, "data", is_bound)
         assert found["spec"]["storageClassName"] == "usual"
         shown = await volume(world, found["metadata"]["uid"])
@@ -168,8 +174,7 @@ def test_a_quota_of_the_host_is_told_in_virtual_names(clusters: Clusters) -> Non
 
         await eventually(counted)
         await claim(world, "data", storageClassName="scarce")
-        event = await world.event("data", "HostCopyFailed")
-        assert "exceeded quota: disks" in event["message"]
+        event = await world.event("data", "HostCopyFailed", "exceeded quota: disks")
         assert 'persistentvolumeclaims "data" is forbidden' in event["message"]
         await world.host.delete(RESOURCE_QUOTAS, NAMESPACE, "disks")
         await copy(world, "data")
@@ -217,11 +222,7 @@ def test_a_claim_and_its_volume_go_on_both_sides(clusters: Clusters) -> None:
         await delete(world, "data")
         await world.gone(PERSISTENT_VOLUME_CLAIMS, "data")
         await world.host_gone(PERSISTENT_VOLUME_CLAIMS, "data")
-
-        async def removed() -> bool:
-            return await volume(world, found["metadata"]["uid"]) is None
-
-        await eventually(removed)
+        await volume_gone(world, found["metadata"]["uid"])
 
     in_world(clusters, test)
 
@@ -321,10 +322,6 @@ def test_a_restarted_kubelet_makes_nothing_anew(clusters: Clusters) -> None:
         await copy(world, "other")
         await world.host_gone(PERSISTENT_VOLUME_CLAIMS, "data")
         assert (await copy(world, "kept"))["metadata"]["uid"] == kept
-
-        async def removed() -> bool:
-            return await volume(world, found["metadata"]["uid"]) is None
-
-        await eventually(removed)
+        await volume_gone(world, found["metadata"]["uid"])
 
     in_world(clusters, test)

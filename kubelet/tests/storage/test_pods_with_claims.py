@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,8 +10,8 @@ from k3k_kubelet.api import EVENTS, PERSISTENT_VOLUME_CLAIMS, PODS
 from k3k_kubelet.events import timestamp
 
 from kubelet.tests.clusters import NAMESPACE, Clusters
-from kubelet.tests.storage.provisioner import GROWS, bound, claim, copy, volume
-from kubelet.tests.waiting import eventually, never
+from kubelet.tests.storage.provisioner import GROWS, bound, claim, copy, volume_gone
+from kubelet.tests.waiting import never
 from kubelet.tests.world import World, condition, in_world
 
 pytestmark = pytest.mark.xdist_group("kubelet-clusters")  # two clusters per worker that runs any of them
@@ -43,8 +44,7 @@ def test_a_pod_waits_for_its_claim_and_says_so(clusters: Clusters) -> None:
 
 def test_a_pod_made_with_its_claim_has_nothing_to_say(clusters: Clusters) -> None:
     async def test(world: World) -> None:
-        await world.pod("user", volumes=DATA)
-        await claim(world, "data")
+        await asyncio.gather(world.pod("user", volumes=DATA), claim(world, "data"))
         await world.host_pod("user")
         query = {"fieldSelector": "involvedObject.name=user"}
         assert await world.virtual.list_all(EVENTS, world.namespace, query=query) == []
@@ -56,8 +56,8 @@ def test_a_pod_of_a_refused_claim_points_at_it(clusters: Clusters) -> None:
     async def test(world: World) -> None:
         await claim(world, "data", storageClassName="")
         await world.pod("user", volumes=DATA)
-        event = await world.event("user", "HostPodWaitsForClaim")
-        assert event["message"] == 'persistentvolumeclaim "data" is not on the host: see its events'
+        words = 'persistentvolumeclaim "data" is not on the host: see its events'
+        await world.event("user", "HostPodWaitsForClaim", words)
         assert await world.event("data", "HostCopyRefused")
 
     in_world(clusters, test)
@@ -69,8 +69,9 @@ def test_a_claim_stays_until_its_pods_have_ended(clusters: Clusters) -> None:
         await world.pod("user", volumes=DATA)
         await world.running("user", "node-a")
         await delete(world, "data")
-        late = {"name": "v", "persistentVolumeClaim": {"claimName": "data"}}
-        await world.pod("late", volumes=[late])
+        await claim(world, "later")
+        await copy(world, "later")  # by now the kubelet knows of the deletion before it
+        await world.pod("late", volumes=DATA)
         event = await world.event("late", "HostPodWaitsForClaim")
         assert event["message"] == 'persistentvolumeclaim "data" is being deleted'
         host = await copy(world, "data")
@@ -81,11 +82,7 @@ def test_a_claim_stays_until_its_pods_have_ended(clusters: Clusters) -> None:
         await world.killed("user")
         await world.gone(PERSISTENT_VOLUME_CLAIMS, "data")
         await world.host_gone(PERSISTENT_VOLUME_CLAIMS, "data")
-
-        async def removed() -> bool:
-            return await volume(world, found["metadata"]["uid"]) is None
-
-        await eventually(removed)
+        await volume_gone(world, found["metadata"]["uid"])
 
     in_world(clusters, test)
 
@@ -104,8 +101,8 @@ def test_what_a_tenant_forces_inside_ends_no_volume_under_a_running_pod(clusters
         )
         await claim(world, "data")
         await world.pod("next", volumes=DATA)
-        event = await world.event("next", "HostPodWaitsForClaim")
-        assert "waits for the end of one of that name that was deleted" in event["message"]
+        words = "waits for the end of one of that name that was deleted"
+        await world.event("next", "HostPodWaitsForClaim", words)
         await never(lambda: world.host_get(PODS, "next"), seconds=1)
         await world.virtual.delete(PODS, world.namespace, "user")
         await world.until_host(PODS, "user", lambda host: host["metadata"].get("deletionTimestamp"))
@@ -126,10 +123,8 @@ def test_a_generic_ephemeral_volume_is_the_claim_made_for_the_pod(clusters: Clus
         scratch = {"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": spec}}}
         await claim(world, "other-v")
         await world.pod("other", volumes=[scratch])
-        event = await world.event("other", "HostPodWaitsForClaim")
-        assert event["message"] == (
-            'persistentvolumeclaim "other-v" was not created for this pod: the pod is not its controller'
-        )
+        words = 'persistentvolumeclaim "other-v" was not created for this pod: the pod is not its controller'
+        await world.event("other", "HostPodWaitsForClaim", words)
         await world.pod("user", volumes=[scratch])
         host = await world.host_pod("user")
         (mounted,) = (v for v in host["spec"]["volumes"] if v["name"] == "v")
