@@ -178,7 +178,10 @@ class Controllers:
 
     def _add_all(self) -> None:
         for controller in self._all:
-            controller.add_all()
+            try:
+                controller.add_all()
+            except Exception:  # of what one object says, which is no reason to look at no other kind
+                log.exception("not all is looked at", extra={"controller": type(controller).__name__})
 
 
 class _SuspendedError(Exception):

@@ -208,7 +208,7 @@ class Leader:
                 return False
             try:
                 if lease:
-                    lease["spec"] = self._spec(lease["spec"])
+                    lease["spec"] = self._spec(lease.get("spec") or {})
                     await self._host.replace(LEASES, self._namespace, self._name, lease)
                 else:
                     await self._host.create(LEASES, self._namespace, self._manifest())

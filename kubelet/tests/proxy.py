@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import ssl
 import threading
 import time
@@ -268,11 +269,20 @@ def page(code: int) -> Answer:
     return answer
 
 
+def said(answer: Any) -> Answer:
+    """Answers with 200 and this JSON, as a server that is none of Kubernetes' does."""
+
+    async def answer_(_: Proxy, __: web.Request) -> web.StreamResponse:
+        return _line(answer)
+
+    return answer_
+
+
 def error_event(code: int, reason: str) -> Answer:
     """Answers a watch with 200 and an ERROR event."""
 
     async def answer(_: Proxy, __: web.Request) -> web.StreamResponse:
-        return web.json_response({"type": "ERROR", "object": _status(code, reason)})
+        return _line({"type": "ERROR", "object": _status(code, reason)})
 
     return answer
 
@@ -327,6 +337,11 @@ def truncated(*, announced: bool) -> Answer:
         raise asyncio.CancelledError
 
     return answer
+
+
+def _line(answer: Any) -> web.Response:
+    """A line, as all events of a watch are: without its end it would be none."""
+    return web.Response(text=f"{json.dumps(answer)}\n", content_type="application/json")
 
 
 def _status(code: int, reason: str) -> dict[str, Any]:

@@ -10,8 +10,10 @@ import urllib.request
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 from k3k_kubelet.api import CONFIG_MAPS, ApiClient
 from k3k_kubelet.cache import Change, Informer, Store
+from k3k_kubelet.cache.store import OddObjectError
 
 from kubelet.tests.controlplane import ADDRESS, ControlPlane
 from kubelet.tests.waiting import SECONDS, eventually
@@ -147,6 +149,61 @@ def test_a_server_that_lost_its_data_is_believed() -> None:
     store.retain({("default", "same"), ("default", "new")}, 5)
     assert sorted((entry.name, entry.uid) for entry in store) == [("new", "uid-new"), ("same", "new-same")]
     assert store.seen_version == 5
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"metadata": {"name": "a", "uid": "u", "resourceVersion": "7", "labels": 5}},
+        {"metadata": {"name": "a", "uid": "u", "resourceVersion": "7", "finalizers": {"b": 1}}},
+        {"metadata": {"name": ["a"], "uid": "u", "resourceVersion": "7"}},
+        {"metadata": {"name": "a", "uid": "u", "resourceVersion": "-7"}},
+        {"metadata": {"name": "a", "resourceVersion": "7"}},
+        {"metadata": {"name": "a", "uid": "u", "resourceVersion": "7"}, "spec": "s"},
+        {"metadata": None},
+        ["a"],
+        None,
+    ],
+)
+def test_what_is_like_no_object_changes_nothing(odd: Any) -> None:
+    store = Store({"label": labelled})
+    store.put(config_map("a", 5, red=""))
+    for take in (store.put, store.observe, store.remove):
+        with pytest.raises(OddObjectError):
+            take(odd)
+    assert [entry.version for entry in store.by_index("label", "red")] == [5]
+
+
+def test_what_is_like_none_of_its_kind_counts_as_absent() -> None:
+    def first(obj: dict[str, Any]) -> list[str]:
+        return [obj["data"]["v"]]
+
+    store = Store({"first": first})
+    changes: list[Change] = []
+    store.subscribe(changes.append)
+    store.put(config_map("a", 5))
+    for version, data in ((6, 7), (7, {"v": ["x"]})):
+        store.put(config_map("a", version) | {"data": data})
+        assert store.has(("default", "a"), version)
+    assert not store.has(("default", "a"), 8)
+    assert (len(store), store.values("first")) == (0, set())
+    assert [change.new is None for change in changes] == [False, True]
+    store.remove(config_map("a", 8) | {"data": None})
+    assert not store.has(("default", "a"), 7)
+    store.put(config_map("a", 9))
+    assert store.values("first") == {"9"}
+
+
+def test_a_handler_that_fails_keeps_no_other_from_what_changes() -> None:
+    def fails(change: Change) -> None:
+        raise KeyError(change.entry.name)
+
+    store = Store()
+    changes: list[Change] = []
+    store.subscribe(fails)
+    store.subscribe(changes.append)
+    store.put(config_map("a", 5))
+    assert len(changes) == 1
 
 
 def with_informer(

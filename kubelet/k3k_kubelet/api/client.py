@@ -222,7 +222,7 @@ class ApiClient:
         headers = {"Accept": accept or "application/json"}
         if data is not None:
             headers["Content-Type"] = content_type
-        return await self._repeated(method, path, query or {}, data, headers, orjson.loads)
+        return await self._repeated(method, path, query or {}, data, headers, _object)
 
     async def read(
         self, path: str, decode: Callable[[bytes], Answer], *, query: Mapping[str, str] | None = None
@@ -325,6 +325,13 @@ def _session(connections: int) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=connector, auto_decompress=False, skip_auto_headers=("Accept-Encoding",)
     )
+
+
+def _object(body: bytes) -> Object:
+    found = orjson.loads(body)
+    if not isinstance(found, dict):
+        raise ValueError("it is no object")
+    return found
 
 
 def _repeatable(method: str, error: ApiError) -> bool:

@@ -116,8 +116,9 @@ def from_status(status: Any, *, code: int = 0, retry_after: float | None = None)
         parsed = _Status(message=str(status)[:500])
     code = parsed.code or code
     details = parsed.details or {}
-    if retry_after is None and details.get("retryAfterSeconds"):
-        retry_after = float(details["retryAfterSeconds"])
+    seconds = details.get("retryAfterSeconds")
+    if retry_after is None and isinstance(seconds, int):
+        retry_after = float(seconds) or None
     kind = AlreadyExistsError if parsed.reason == "AlreadyExists" else _BY_CODE.get(code, ApiError)
     message = parsed.message or f"HTTP status {code}"
     return kind(code, parsed.reason, message, details=details, retry_after=retry_after)

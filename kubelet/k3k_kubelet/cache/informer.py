@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -10,10 +11,10 @@ from collections.abc import Mapping
 
 from k3k_kubelet import metrics
 from k3k_kubelet.api.client import ApiClient, Object
-from k3k_kubelet.api.errors import ApiError, GoneError
+from k3k_kubelet.api.errors import ApiError, GoneError, UnreachableError
 from k3k_kubelet.api.resources import Resource
 from k3k_kubelet.api.watch import IDLE_SECONDS, watch
-from k3k_kubelet.cache.store import Key, Store
+from k3k_kubelet.cache.store import Key, OddObjectError, Store, key_of
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,14 @@ VERIFIED_AT_ONCE = 100
 """Objects of a page of `verify`: with their managedFields, a few kB each."""
 IN_FLIGHT_SECONDS = 3.0
 """How long a change may be under way to us before it counts as lost."""
+
+
+_ODD = (AttributeError, LookupError, TypeError, ValueError)
+"""What comes of a list or an event that is like none."""
+
+
+def _answer_is_none(odd: Exception) -> UnreachableError:
+    return UnreachableError(f"the answer is none of an API server: {type(odd).__name__}")
 
 
 class Informer:
@@ -91,6 +100,8 @@ class Informer:
                 reason, self._version = "lost", None
             except ApiError as failed:
                 reason, error, self._was_cut = "failed", failed, True
+            except _ODD as odd:
+                reason, error, self._version = "failed", _answer_is_none(odd), None
             finally:
                 self._watching = None
             metrics.WATCH_RESTARTS.labels(**self._labels, reason=reason).inc()
@@ -103,8 +114,14 @@ class Informer:
         would find that before the object changes again.
 
         Raises:
-            ApiError: The server cannot be asked.
+            ApiError: The server cannot be asked, or gives no answer.
         """
+        try:
+            await self._verify()
+        except _ODD as odd:
+            raise _answer_is_none(odd) from odd
+
+    async def _verify(self) -> None:
         if self._watching is None:  # it is about to find out itself
             return
         found: dict[Key, int] = {}
@@ -114,9 +131,9 @@ class Informer:
         ):
             version = version or page["metadata"]["resourceVersion"]
             for obj in page.get("items") or ():
-                metadata = obj["metadata"]
-                key = metadata.get("namespace", ""), metadata["name"]
-                found[key] = int(metadata["resourceVersion"])
+                with contextlib.suppress(OddObjectError):
+                    key, found_at = key_of(obj)
+                    found[key] = found_at
         if lost := self._differences(found, int(version)):
             await asyncio.sleep(IN_FLIGHT_SECONDS)
             lost &= self._differences(found, int(version))
@@ -128,9 +145,7 @@ class Informer:
     def _differences(self, found: Mapping[Key, int], version: int) -> set[Key]:
         """What the store has in an older state than the server had at `version`, or what was gone by then."""
         gone = {each.key for each in self.store if each.version <= version and each.key not in found}
-        return gone | {
-            key for key, at in found.items() if (entry := self.store.get(*key)) is None or entry.version < at
-        }
+        return gone | {key for key, at in found.items() if not self.store.has(key, at)}
 
     async def _check_history(self, version: str) -> None:
         """After a lost connection: a server that came back without its data would send us nothing for long.
@@ -173,10 +188,14 @@ class Informer:
                 self._complete = 0
             version = page["metadata"]["resourceVersion"]
             for obj in page.get("items") or ():
-                metadata = obj["metadata"]
-                key = metadata.get("namespace", ""), metadata["name"]
+                try:
+                    key, found_at = key_of(obj)
+                except OddObjectError as error:
+                    fields = {"resource": self.resource.plural, "error": str(error)}
+                    log.warning("what is like no object is left out of a list", extra=fields)
+                    continue
                 keys.add(key)
-                if not self._is_forgotten(key, int(metadata["resourceVersion"])):
+                if not self._is_forgotten(key, found_at):
                     self.store.put(obj)
         self.store.retain(keys, int(version))
         self._version, self._complete = version, int(version)
