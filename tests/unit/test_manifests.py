@@ -226,7 +226,7 @@ def test_existing_namespaces_are_left_alone() -> None:
 
 
 def test_namespaces_have_their_pod_security_level() -> None:
-    objects = manifests(labels={"pod-security.kubernetes.io/enforce": "privileged"})
+    objects = manifests()
     for name, level in (("team", "baseline"), (CONTROL_PLANE, "restricted")):
         labels = find(objects, "Namespace", name)["metadata"]["labels"]
         assert {labels[f"pod-security.kubernetes.io/{mode}"] for mode in ("enforce", "warn", "audit")} == {

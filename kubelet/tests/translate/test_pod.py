@@ -1,6 +1,9 @@
 """A whole pod, its metadata, and the fields of its spec that concern no container."""
 
+import json
+import time
 import timeit
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -203,8 +206,14 @@ def test_a_pod_of_a_deployment() -> None:
     assert made.dropped == ()
 
 
-def test_a_pod_takes_less_than_a_millisecond() -> None:
-    assert min(timeit.repeat(lambda: to_host(ADMITTED), number=20, repeat=5)) / 20 < 0.001
+def seconds(work: Callable[[], object]) -> float:
+    """Of CPU time, as the machine may be busy."""
+    return min(timeit.repeat(work, timer=time.process_time, number=20, repeat=10)) / 20
+
+
+def test_a_pod_takes_no_longer_than_to_read_it_a_few_times() -> None:
+    """0.2 ms where its JSON takes 0.02 ms: compared with that, as machines differ."""
+    assert seconds(lambda: to_host(ADMITTED)) < 15 * seconds(lambda: json.loads(json.dumps(ADMITTED)))
 
 
 COPIED_FIELDS: list[dict[str, Any]] = [
