@@ -6,11 +6,12 @@ outside what the cluster's `egress` allows; be reached by each other, and by who
 
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from k3k_kubelet.translate import identity, ranges
-from k3k_kubelet.translate.objects import Cluster, Dropped, Object, Refused
+from k3k_kubelet.translate.notes import Notes
+from k3k_kubelet.translate.objects import Cluster, Object, Refused
 from k3k_kubelet.translate.ranges import Network
 from k3k_kubelet.translate.rules import scheduling
 from k3k_kubelet.translate.selectors import matches
@@ -22,7 +23,6 @@ _API_PORTS, _DNS = (443, 6443, "https"), {"UDP": (53, "dns"), "TCP": (53, "dns-t
 _DNS_NAMESPACE, _DNS_LABELS = "kube-system", {"k8s-app": "kube-dns"}
 """Where policies look for DNS. Its pods are not inside: they belong to the control plane on the host."""
 _NAME = "kubernetes.io/metadata.name"
-_MAX_DROPPED = 10
 _WHOLE = tuple(ipaddress.ip_network(each) for each in ("0.0.0.0/0", "::/0"))
 
 
@@ -44,7 +44,7 @@ class Reach:
 
 
 @dataclass(slots=True)
-class PolicyNotes:
+class PolicyNotes(Notes):
     """The translation of one policy.
 
     Attributes:
@@ -52,19 +52,12 @@ class PolicyNotes:
         namespace: the policy's namespace inside.
         reach: what the cluster's pods may.
         namespaces: labels of the namespaces inside, by their names.
-        dropped: what was left out and is told to the tenant.
     """
 
     cluster: Cluster
     namespace: str
     reach: Reach
     namespaces: Mapping[str, Mapping[str, str]]
-    dropped: list[Dropped] = field(default_factory=list)
-
-    def drop(self, path: str, reason: str) -> None:
-        """Note that something is left out. Each note becomes an event: no policy makes many."""
-        if len(self.dropped) < _MAX_DROPPED:
-            self.dropped.append(Dropped(path, reason))
 
 
 class Block(NamedTuple):
