@@ -10,7 +10,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-SECONDS = 60.0
+SECONDS = 120.0
+"""What a busy machine needs for anything; it is the time of a failure, no other test waits so long."""
 
 
 async def eventually(

@@ -116,7 +116,7 @@ def test_a_replicated_database_and_its_client(inside: Kubectl, elsewhere: Kubect
     writer = container(("sh", "-uc", CLIENT), image=redis_image, env=environment)
     elsewhere.apply(deployment("client", 1, writer))
 
-    inside("rollout", "status", "statefulset/db", "--timeout=180s", timeout=200)
+    inside("rollout", "status", "statefulset/db", "--timeout=180s")
     pods = {pod["metadata"]["name"]: pod for pod in running(inside, "app=db", REPLICAS)}
     assert set(pods) == {f"db-{index}" for index in range(REPLICAS)}
     (client,) = running(elsewhere, "app=client", 1)
@@ -129,7 +129,7 @@ def test_a_replicated_database_and_its_client(inside: Kubectl, elsewhere: Kubect
     }
 
     inside("rollout", "restart", "statefulset/db")
-    inside("rollout", "status", "statefulset/db", "--timeout=180s", timeout=200)
+    inside("rollout", "status", "statefulset/db", "--timeout=180s")
     before = max(acknowledged(elsewhere))
     eventually(lambda: max(acknowledged(elsewhere)) > before)  # it goes on, by the same name
 

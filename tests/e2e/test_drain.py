@@ -27,7 +27,7 @@ def test_drain_moves_a_deployment(host: Host, cluster: View, inside: Kubectl) ->
     moved = {pod["metadata"]["uid"] for pod in before if pod["spec"]["nodeName"] == drained}
     assert moved
     assert not moved & {pod["metadata"]["uid"] for pod in after}
-    inside("rollout", "status", "deployment/web", "--timeout=60s")
+    inside("rollout", "status", "deployment/web", "--timeout=120s")
 
 
 @both
@@ -53,7 +53,7 @@ def test_a_drain_keeps_to_the_budgets_inside(host: Host, cluster: View, inside: 
     assert eventually(needed) == 3
     try:
         with pytest.raises(KubectlError, match="disruption budget"):
-            _drain(host, drained, cluster, inside, seconds=5)
+            _drain(host, drained, cluster, inside, seconds=10)
         assert available() == 3
         budget = {"spec": {"minAvailable": None, "maxUnavailable": 1}}
         inside("patch", "poddisruptionbudget", "web", "--type=merge", "-p", json.dumps(budget))
@@ -77,7 +77,7 @@ def _drain(host: Host, node: str, cluster: View, inside: Kubectl, seconds: int =
     """Drains a node of the pods of one namespace inside: the tests beside this one use the node as well."""
     selector = f"{PREFIX}cluster={cluster.name},{PREFIX}namespace={inside.namespace}"
     timeout = f"--timeout={seconds}s"
-    host.kubectl("drain", node, f"--pod-selector={selector}", timeout, timeout=seconds + 30)
+    host.kubectl("drain", node, f"--pod-selector={selector}", timeout)
 
 
 def _preferring(node: str) -> dict[str, object]:

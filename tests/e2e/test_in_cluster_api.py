@@ -65,7 +65,7 @@ def test_pod_lists_pods_of_its_namespace(inside: Kubectl) -> None:
             automountServiceAccountToken=True,
         ),
     )
-    inside("wait", "pod/client", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=90s")
+    inside("wait", "pod/client", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=180s")
     answers = json.loads(inside("logs", "client"))
     assert answers.pop("namespace") == inside.namespace
     assert answers == {

@@ -163,7 +163,7 @@ def _names(copies: list[Object]) -> set[str]:
 
 def _only_the_controller_gets_in(tenant: View, outside: Kubectl) -> None:
     """Packets of another pod of the host do not reach the application, whose port the controller's do."""
-    outside("wait", "pod/outsider", "--for=condition=Ready", "--timeout=60s")
+    outside("wait", "pod/outsider", "--for=condition=Ready", "--timeout=120s")
     for web in running(tenant.inside, "app=web", 2):
         target = f"{web['status']['podIP']}:{PORT}"
         answer = outside.exec("outsider", ["/agnhost", "connect", "--timeout=2s", target])
@@ -193,8 +193,8 @@ def test_a_route_of_the_gateway_api_and_a_default_backend(
         file = ingress_controller.definitions / f"gateway.networking.k8s.io_{kind}.yaml"
         inside("apply", "--server-side", "-f", str(file))
         name = f"{kind}.gateway.networking.k8s.io"
-        inside("wait", "crd", name, "--for=jsonpath={.status.acceptedNames.kind}", "--timeout=30s")
-        inside("wait", "crd", name, "--for=condition=Established", "--timeout=30s")
+        inside("wait", "crd", name, "--for=jsonpath={.status.acceptedNames.kind}", "--timeout=60s")
+        inside("wait", "crd", name, "--for=condition=Established", "--timeout=60s")
     backend = inside.within("backend")
     inside("create", "namespace", backend.namespace)
     inside.apply(*application("web"))

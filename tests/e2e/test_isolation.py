@@ -67,7 +67,7 @@ def test_default_deny(
     namespace.apply(host_pod("asks", kubelet_image, "", COMMAND))
     (near,), (far,) = running(inside, "app=near", 1), running(inside, "app=far", 1)
     (theirs,) = running(neighbour.inside, "app=asks", 1)
-    namespace("wait", "pod/asks", "--for=condition=Ready", "--timeout=60s")
+    namespace("wait", "pod/asks", "--for=condition=Ready", "--timeout=120s")
     assert near["spec"]["nodeName"] != far["spec"]["nodeName"]
 
     targets = {

@@ -101,7 +101,7 @@ def test_the_api_service_is_available_and_comes_back(cluster: View) -> None:
     assert inside.get("apiservice", name)["metadata"]["uid"] != uid
     namespace = unique("v")
     inside("create", "namespace", namespace)
-    inside("delete", "namespace", namespace, timeout=60)  # it needs the discovery of every API
+    inside("delete", "namespace", namespace)  # it needs the discovery of every API
 
 
 def test_viewers_inside_may_read_metrics_of_their_namespace(inside: Kubectl) -> None:

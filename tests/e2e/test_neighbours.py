@@ -89,7 +89,7 @@ def test_two_clusters_in_one_namespace(make_cluster: MakeCluster, namespace: Kub
     one.destroy()
     # The volume's protection takes a moment after the last pod's end.
     kinds = "all,configmaps,secrets,persistentvolumeclaims"
-    eventually(lambda: not namespace.get(kinds, "-l", "k3k-pulumi.io/cluster=one"), timeout=30)
+    eventually(lambda: not namespace.get(kinds, "-l", "k3k-pulumi.io/cluster=one"))
     assert words(two) == {"two:of-two"}
     assert written(two) == "two\n"
     assert twin(two)["metadata"]["uid"] == before_twin["metadata"]["uid"]

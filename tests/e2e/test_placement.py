@@ -79,7 +79,7 @@ def test_extended_resources_are_the_hosts(inside: Kubectl, gpu: str) -> None:
     running(inside, "app=first", 1)
     inside.apply(pod("second", asking))
     eventually(lambda: f"Insufficient {gpu}" in unscheduled(inside, "second"))
-    inside("delete", "pod", "first", "--timeout=60s")
+    inside("delete", "pod", "first", "--timeout=120s")
     running(inside, "app=second", 1)
 
 

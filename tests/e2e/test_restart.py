@@ -49,7 +49,7 @@ def test_changes_while_the_kubelet_is_away(make_cluster: MakeCluster) -> None:
     eventually(lambda: not view.control_plane.get("pods", "-l", "k3k-pulumi.io/component=kubelet"))
     view.inside("delete", "pod", "deleted-inside", "--wait=false")
     lost = copies["deleted-on-host"]
-    view.workloads("delete", "pod", lost["metadata"]["name"], "--timeout=60s")
+    view.workloads("delete", "pod", lost["metadata"]["name"], "--timeout=120s")
     view.inside.apply(pod("made"))
     web = {name: identity(copy) for name, copy in copies.items() if name.startswith("web-")}
 
@@ -79,7 +79,7 @@ def test_control_plane_deleted_while_a_deployment_scales(make_cluster: MakeClust
     view.inside.apply(deployment("scaled", 6))
     view.control_plane("delete", "pod", server["metadata"]["name"], "--wait=false")
     eventually(lambda: server["metadata"]["uid"] not in uids(view.control_plane.get("pods", "-l", SERVER)))
-    running(view.control_plane, SERVER, 1, timeout=120)
+    running(view.control_plane, SERVER, 1)
     # kubectl trusts nothing but the CA of the kubeconfig from before, and is known by its old certificate.
     eventually(lambda: view.inside("get", "--raw=/readyz") == "ok")
     assert objects(view) == made

@@ -111,9 +111,9 @@ def test_the_api_servers_own_service_is_made_again_with_its_address(make_cluster
         is_new = found is not None and found["metadata"]["uid"] != before
         return bool(is_new and spec(found or {})["clusterIP"] == address)
 
-    eventually(is_back, 30)
+    eventually(is_back)
     label = "kubernetes.io/service-name=kubernetes"
-    eventually(lambda: [s for s in inside.get("endpointslices", "-l", label) if s["endpoints"]], 30)
+    eventually(lambda: [s for s in inside.get("endpointslices", "-l", label) if s["endpoints"]])
     inside("delete", "mutatingwebhookconfiguration", "k3k-pulumi.io")
     eventually(lambda: inside.get("mutatingwebhookconfigurations"), 20)  # the patrol would come once a minute
 
@@ -128,7 +128,7 @@ def test_a_range_without_the_hosts_addresses_ends_the_start_with_a_reason(
         "namespace": unique("t"),
         **variant(distribution),
         "service_cidr": "172.30.0.0/16",
-        "timeout": 25.0,
+        "timeout": 40.0,
     }
     words = r"service_cidr: \S+, an address of the host's Services, is not in 172\.30\.0\.0/16: leave"
     with (

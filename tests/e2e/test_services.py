@@ -113,8 +113,12 @@ def test_what_has_no_address_of_its_own_is_not_on_the_host(cluster: View, inside
     eventually(lambda: copy_of(cluster, inside, "services", "web"))
     assert copy_of(cluster, inside, "services", "headless") is None
     assert copy_of(cluster, inside, "services", "named") is None
-    found = inside.get("endpointslices", "-l", "kubernetes.io/service-name=headless")
-    (address,) = [each for slice_ in found for end in slice_["endpoints"] for each in end["addresses"]]
+
+    def known() -> list[str]:
+        found = inside.get("endpointslices", "-l", "kubernetes.io/service-name=headless")
+        return [each for slice_ in found for end in slice_["endpoints"] or () for each in end["addresses"]]
+
+    (address,) = eventually(known)
     assert address == web["status"]["podIP"]
     eventually(lambda: answers(inside, "client", f"{address}:{PORT}") == ["web"])
 

@@ -14,7 +14,7 @@ from tests.e2e.support.objects import deployment, shell
 from tests.e2e.support.polling import eventually
 
 GATE = "example.com/registered"
-SERVES = "trap 'sleep 2; exit 0' TERM; echo up; while :; do sleep 0.2; done"
+SERVES = "trap 'sleep 4; exit 0' TERM; echo up; while :; do sleep 0.2; done"
 
 
 @pytest.fixture(params=sorted(golang.SKEWED))
@@ -47,11 +47,11 @@ def test_control_plane_of_another_minor(skewed: View, version: str) -> None:
                 return str(pod["metadata"]["name"])
         return None
 
-    name = eventually(contained, 90)
+    name = eventually(contained)
     assert name
     ready = {"status": {"conditions": [{"type": GATE, "status": "True"}]}}
     inside("patch", "pod", name, "--subresource=status", "-p", json.dumps(ready))
-    inside("rollout", "status", "deployment/web", "--timeout=60s")
+    inside("rollout", "status", "deployment/web", "--timeout=120s")
     (before,) = running(inside, "app=web", 1)
     generation = before["metadata"]["generation"]
     if version < "v1.34":
@@ -64,9 +64,9 @@ def test_control_plane_of_another_minor(skewed: View, version: str) -> None:
     resources = {"name": "main", "resources": {"requests": {"cpu": "20m"}, "limits": {"cpu": "80m"}}}
     change = json.dumps({"spec": {"template": {"spec": {"containers": [resources]}}}})
     inside("patch", "deployment", "web", "-p", change)
-    replaced = eventually(lambda: _other(skewed, name), 90)
+    replaced = eventually(lambda: _other(skewed, name))
     inside("patch", "pod", replaced, "--subresource=status", "-p", json.dumps(ready))
-    inside("rollout", "status", "deployment/web", "--timeout=60s")
+    inside("rollout", "status", "deployment/web", "--timeout=120s")
 
     resources["resources"] = {"limits": {"cpu": "90m"}}
     inside(

@@ -149,7 +149,7 @@ def test_a_pod_made_again_has_another_token(inside: Kubectl) -> None:
     inside.apply(account("someone"), caller("caller", "someone"))
     running(inside, "app=caller", 1)
     old = read(inside, "caller", DEFAULT)
-    inside("delete", "pod", "caller", "--timeout=60s")
+    inside("delete", "pod", "caller", "--timeout=120s")
     inside.apply(caller("caller", "someone"))
     (made,) = running(inside, "app=caller", 1)
     new = read(inside, "caller", DEFAULT)

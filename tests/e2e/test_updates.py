@@ -157,7 +157,7 @@ def test_readiness_gate_inside_counts_on_both_sides(
     try:
         eventually(lambda: ready_on_host() is False)
         patch(inside, name, {"status": {"conditions": [{"type": GATE, "status": "True"}]}}, "status")
-        inside("rollout", "status", "deployment/web", "--timeout=60s")
+        inside("rollout", "status", "deployment/web", "--timeout=120s")
         eventually(ready_on_host)
     finally:
         cluster.workloads("delete", "service", service)

@@ -20,7 +20,7 @@ SPREAD = [
 @both
 def test_deployment_spread_over_nodes(cluster: View, inside: Kubectl) -> None:
     inside.apply(deployment("web", 3, topologySpreadConstraints=SPREAD))
-    inside("rollout", "status", "deployment/web", "--timeout=90s")
+    inside("rollout", "status", "deployment/web", "--timeout=180s")
     pods = running(inside, "app=web", 3)
     copies = cluster.host_pods(namespace=inside.namespace)
 
@@ -49,7 +49,7 @@ def test_scaling_and_rollout_reach_the_host(cluster: View, inside: Kubectl) -> N
     before = {pod["metadata"]["uid"] for pod in running(inside, "app=web", 2)}
 
     inside.apply(deployment("web", 2, container(env=[{"name": "RELEASE", "value": "2"}])))
-    inside("rollout", "status", "deployment/web", "--timeout=90s")
+    inside("rollout", "status", "deployment/web", "--timeout=180s")
     after = running(inside, "app=web", 2)
     assert not before & {pod["metadata"]["uid"] for pod in after}
     for copy in cluster.host_pods(namespace=inside.namespace).values():
@@ -81,7 +81,7 @@ def test_init_containers_sidecar_and_probes(inside: Kubectl) -> None:
             volumes=[{"name": "shared", "emptyDir": {}}],
         )
     )
-    inside("wait", "pod/many", "--for=jsonpath={.status.phase}=Running", "--timeout=60s")
+    inside("wait", "pod/many", "--for=jsonpath={.status.phase}=Running", "--timeout=120s")
     status = inside.get("pod", "many")["status"]
     assert {entry["name"]: entry["started"] for entry in status["initContainerStatuses"]} == {
         "first": False,
@@ -92,7 +92,7 @@ def test_init_containers_sidecar_and_probes(inside: Kubectl) -> None:
     made = inside.exec("many", ["cat", "/shared/file"], container="sidecar")
     assert made.stdout == b"made by init\n"
     assert inside.exec("many", ["touch", "/shared/ready"]).returncode == 0
-    inside("wait", "pod/many", "--for=condition=Ready", "--timeout=30s")
+    inside("wait", "pod/many", "--for=condition=Ready", "--timeout=60s")
 
 
 def test_image_that_cannot_be_had_shows_inside(inside: Kubectl) -> None:

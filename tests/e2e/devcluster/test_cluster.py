@@ -44,7 +44,7 @@ def test_both_ip_families_reach_a_service_from_pods_and_from_the_machine(own: Ow
         pod("server", serve, image=AGNHOST, labels={"app": "dual"}, node="node-2"),
         pod("client", ["/agnhost", "pause"], image=AGNHOST, node="node-1"),
     )
-    kubectl("wait", "pod/server", "pod/client", "--for=condition=Ready", "--timeout=60s")
+    kubectl("wait", "pod/server", "pod/client", "--for=condition=Ready", "--timeout=120s")
     addresses = kubectl.get("service", "dual")["spec"]["clusterIPs"]
     assert len(addresses) == 2
     for address, family in zip(addresses, own.instance.families, strict=True):
@@ -112,7 +112,7 @@ def test_load_makes_an_image_runnable_on_every_node(own: Own, tmp_path: Path) ->
     oci.write_archive(tmp_path / "loaded.tar", LOADED, oci.Config(), [layer])
     succeed("load", str(tmp_path / "loaded.tar"), "--name", NAME)
     pods = [f"pod/loaded-{node}" for node in own.instance.node_names]
-    kubectl("wait", *pods, "--for=condition=Ready", "--timeout=60s")
+    kubectl("wait", *pods, "--for=condition=Ready", "--timeout=120s")
     kubectl("delete", *pods, "--wait=false")
 
 

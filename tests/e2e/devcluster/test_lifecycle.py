@@ -52,7 +52,7 @@ def test_nodes_killed_by_hand_are_repaired_and_keep_their_data(own: Own) -> None
     kubectl = own.kubectl
     script = "[ -e /data/file ] || echo precious > /data/file; exec tail -f /dev/null"
     kubectl.apply(claim("kept"), pod("keeper", ["sh", "-c", script], claim="kept"))
-    kubectl("wait", "pod/keeper", "--for=condition=Ready", "--timeout=60s")
+    kubectl("wait", "pod/keeper", "--for=condition=Ready", "--timeout=120s")
     assert kubectl.get("pvc", "kept")["status"]["phase"] == "Bound"
     uid = kubectl.get("pod", "keeper")["metadata"]["uid"]
 
@@ -72,7 +72,7 @@ def test_nodes_killed_by_hand_are_repaired_and_keep_their_data(own: Own) -> None
         assert result.returncode == 0, result.stderr
         return result.stdout.decode()
 
-    assert eventually(read, timeout=60) == "precious\n"
+    assert eventually(read) == "precious\n"
     kubectl("delete", "pod/keeper", "pvc/kept", "--wait=false", "--grace-period=1")
 
 
@@ -85,7 +85,7 @@ def test_two_instances_beside_each_other(own: Own, host: Host, namespace: Kubect
     assert own.instance.kubeconfig != host.kubeconfig
     assert len(set(addresses.values())) == 2
     for kubectl in (own.kubectl, namespace):
-        kubectl("wait", "pod/web", "--for=condition=Ready", "--timeout=60s")
+        kubectl("wait", "pod/web", "--for=condition=Ready", "--timeout=120s")
         url = f"http://{addresses[kubectl.kubeconfig]}:8080/hostname"
         assert eventually(lambda url=url: _fetch(url)) == "web"
     own.kubectl("delete", "pod/web", "service/web", "--wait=false", "--grace-period=1")
@@ -125,7 +125,7 @@ def test_down_leaves_nothing_behind() -> None:
         cluster = Own(config.existing(name))
         sleep = ["tail", "-f", "/dev/null"]
         cluster.kubectl.apply(claim("left"), pod("left", sleep, claim="left", host_port=8099))
-        cluster.kubectl("wait", "pod/left", "--for=condition=Ready", "--timeout=90s")
+        cluster.kubectl("wait", "pod/left", "--for=condition=Ready", "--timeout=180s")
         during = Machine.now(name)
     finally:
         succeed("down", "--name", name)

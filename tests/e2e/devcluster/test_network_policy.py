@@ -41,7 +41,7 @@ PODS = {  # name: its node, its namespace
     "far": ("far", "team"),
 }
 ISOLATED = "client server remote"
-SETTLED = 20.0  # seconds until the probes have to answer as a policy wants it; it takes about one
+SETTLED = 60.0  # seconds until the probes have to answer as a policy wants it; it takes about one
 
 # What is closed (-) and open (+), later lines win. At first all is open, and in the end what no policy can
 # close: a pod's own node reaches it, and a pod itself, here through the Service that leads back to it.
@@ -256,7 +256,7 @@ def net(host: Any, kubelet_image: str) -> Iterator[Net]:
         team, other = kubectls["team"], kubectls["other"]
         team.create(_service(ports["web"]))
         for kubectl in (team, other):
-            kubectl("wait", "--for=condition=Ready", "pods", "--all", "--timeout=60s", timeout=70)
+            kubectl("wait", "--for=condition=Ready", "pods", "--all", "--timeout=120s")
         addresses = {
             name: [ip["ip"] for ip in kubectls[namespace].get("pod", name)["status"]["podIPs"]]
             for name, (_, namespace) in PODS.items()
@@ -367,8 +367,6 @@ def test_a_new_pod_is_neither_open_nor_cut_off_at_its_start(net: Net) -> None:
         command = [PYTHON, "-c", STARTER, net.addresses[target][0], str(net.ports["alt"])]
         net.team.create(pod(name, net.image, net.nodes[node], command, labels={"new": kind}))
     for name, kind in names.items():
-        net.team(
-            "wait", "--for=jsonpath={.status.phase}=Succeeded", f"pod/{name}", "--timeout=60s", timeout=70
-        )
+        net.team("wait", "--for=jsonpath={.status.phase}=Succeeded", f"pod/{name}", "--timeout=120s")
         attempts = json.loads(net.team("logs", name))
         assert attempts == [kind == "open"] * len(attempts), name

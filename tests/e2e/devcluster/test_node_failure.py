@@ -104,7 +104,7 @@ def test_pods_of_a_dead_node_are_replaced_and_the_node_comes_back(
     assert init
     os.kill(init, signal.SIGKILL)
     try:
-        eventually(lambda: ready(own.kubectl, dying.name) == "Unknown", timeout=90)
+        eventually(lambda: ready(own.kubectl, dying.name) == "Unknown")
         known = time.monotonic()
         for view in clusters.values():
             left = WITHIN - (time.monotonic() - known)
@@ -117,7 +117,7 @@ def test_pods_of_a_dead_node_are_replaced_and_the_node_comes_back(
                 assert state(pods.pop(gone)) == "Terminating"
                 return [state(each) for each in pods.values()] == ["Ready"]
 
-            eventually(replaced, timeout=60)
+            eventually(replaced)
             # On the host, too, nobody can say that it has ended: no second pod has its identity.
             assert state(view.inside.get("pod", "db-0")) == "Terminating"
             copies = view.host_pods(namespace="default")
@@ -126,7 +126,7 @@ def test_pods_of_a_dead_node_are_replaced_and_the_node_comes_back(
         succeed("up", "--name", NAME)
 
     for name, view in clusters.items():
-        eventually(lambda view=view: ready(view.inside, dying.name) == "True", timeout=90)
+        eventually(lambda view=view: ready(view.inside, dying.name) == "True")
         (after,) = running(view.inside, "app=web", 1)
         assert after["metadata"]["uid"] != lost[name]["metadata"]["uid"]
         running(view.inside, "app=db", 1)

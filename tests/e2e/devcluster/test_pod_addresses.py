@@ -48,7 +48,7 @@ def test_a_pod_cannot_send_from_another_pods_address(namespace: Kubectl, kubelet
     nodes = sorted(node["metadata"]["name"] for node in namespace.get("nodes"))
     places = {"listener": nodes[0], "friend": nodes[0], "here": nodes[0], "there": nodes[-1]}
     namespace.create(_only_from("friend"), *(_sender(name, kubelet_image, at) for name, at in places.items()))
-    namespace("wait", "--for=condition=Ready", "pods", "--all", "--timeout=60s", timeout=70)
+    namespace("wait", "--for=condition=Ready", "pods", "--all", "--timeout=120s")
     address = {name: namespace.get("pod", name)["status"]["podIP"] for name in places}
 
     with (
@@ -62,10 +62,10 @@ def test_a_pod_cannot_send_from_another_pods_address(namespace: Kubectl, kubelet
             found: list[list[str]] = json.loads(listener("?"))
             return found
 
-        eventually(lambda: friend("before") and came(), timeout=20)
+        eventually(lambda: friend("before") and came())
         for _ in range(5):
             assert [here("forged"), there("forged")] == ["sent", "sent"]
-        eventually(lambda: friend("after") and ["after", address["friend"]] in came(), timeout=20)
+        eventually(lambda: friend("after") and ["after", address["friend"]] in came())
         assert {tuple(datagram) for datagram in came()} == {
             (text, address["friend"]) for text in ("before", "after")
         }

@@ -48,4 +48,4 @@ def test_a_host_without_metrics_is_a_clear_condition(own: Own, request: pytest.F
         assert "metrics.k8s.io/v1beta1" in inside("api-versions").split()
         namespace = unique("v")
         inside("create", "namespace", namespace)
-        inside("delete", "namespace", namespace, timeout=60)  # it needs the discovery of every API
+        inside("delete", "namespace", namespace)  # it needs the discovery of every API

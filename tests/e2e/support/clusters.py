@@ -95,7 +95,7 @@ class View:
         return {each["metadata"]["annotations"][f"{PREFIX}name"]: each for each in found}
 
 
-def running(kubectl: Kubectl, selector: str, count: int, timeout: float = 90.0) -> list[Any]:
+def running(kubectl: Kubectl, selector: str, count: int, timeout: float = 180.0) -> list[Any]:
     """Waits until exactly `count` (at least one) pods match, all Ready and none on its way out."""
 
     def check() -> list[Any]:

@@ -125,7 +125,7 @@ def shared_controller(folder: Path, host: Path, definitions: Path) -> IngressCon
         if not made.exists():
             made.write_text(json.dumps({"host": str(host), "definitions": str(definitions)}))
             kubectl("apply", "--server-side", "-f", str(definitions))
-            kubectl("wait", "crd", "--for=condition=Established", "--timeout=30s", *DEFINED)
+            kubectl("wait", "crd", "--for=condition=Established", "--timeout=60s", *DEFINED)
             kubectl.apply(*_manifests())
     running(kubectl, "app=ingress", 1)
     return IngressController(kubectl, definitions)

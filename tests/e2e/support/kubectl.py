@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from devcluster.config import cache
+from tests.e2e.support.polling import SECONDS
+
+_TIMEOUT = re.compile(r"--timeout=(\d+)s")
 
 
 class KubectlError(AssertionError):
@@ -49,20 +53,24 @@ class Kubectl:
         }
 
     def run(
-        self, *args: str, stdin: bytes | None = None, timeout: float = 60.0
+        self, *args: str, stdin: bytes | None = None, timeout: float = SECONDS
     ) -> subprocess.CompletedProcess[bytes]:
-        """Runs kubectl and returns whatever came of it, its exit code too."""
+        """Runs kubectl and returns whatever came of it, its exit code too.
+
+        It is ended after `timeout` seconds, but not before what it is told itself by `--timeout=60s`.
+        """
+        asked = [float(found[1]) for each in args if (found := _TIMEOUT.fullmatch(each))]
         return subprocess.run(
             self.command(*args),
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,
-            timeout=timeout,
+            timeout=max([timeout, *(seconds + 30.0 for seconds in asked)]),
             check=False,
             env=self.environment(),
         )
 
-    def __call__(self, *args: str, stdin: bytes | None = None, timeout: float = 60.0) -> str:
+    def __call__(self, *args: str, stdin: bytes | None = None, timeout: float = SECONDS) -> str:
         """Runs kubectl, which has to succeed; its standard output.
 
         Raises:
@@ -98,7 +106,7 @@ class Kubectl:
         *,
         stdin: bytes | None = None,
         container: str | None = None,
-        timeout: float = 60.0,
+        timeout: float = SECONDS,
     ) -> subprocess.CompletedProcess[bytes]:
         """`kubectl exec`, with -i when there is something for standard input."""
         flags = (["-i"] if stdin is not None else []) + ([f"--container={container}"] if container else [])

@@ -8,8 +8,11 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+SECONDS = 120.0
+"""What a busy machine needs for nearly anything; it is the time of a failure, no other test waits so long."""
 
-def eventually(check: Callable[[], T], timeout: float = 60.0, interval: float = 0.25) -> T:
+
+def eventually(check: Callable[[], T], timeout: float = SECONDS, interval: float = 0.25) -> T:
     """Calls `check` until it returns something true, and returns that.
 
     `check` may also assert; its last AssertionError, or what it last returned, is in the failure's text.

@@ -13,6 +13,8 @@ import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 
+from tests.e2e.support.polling import SECONDS
+
 
 class Terminal:
     """Runs a program on a terminal of its own; leave the context to end it."""
@@ -52,7 +54,7 @@ class Terminal:
         """Types; \\n is the Enter key, \\x03 Ctrl-C."""
         os.write(self._mine, keys.encode())
 
-    def expect(self, text: str, timeout: float = 30.0) -> str:
+    def expect(self, text: str, timeout: float = SECONDS) -> str:
         """Reads until the text shows; everything before it, and forgets what was read."""
         deadline = time.monotonic() + timeout
         wanted = text.encode()
@@ -73,7 +75,7 @@ class Terminal:
         except OSError:  # EIO: the program is gone
             return b""
 
-    def wait(self, timeout: float = 30.0) -> int:
+    def wait(self, timeout: float = SECONDS) -> int:
         """The program's exit code, when it ends by itself; what it still prints is read away."""
         deadline = time.monotonic() + timeout
         while self._process.poll() is None:
