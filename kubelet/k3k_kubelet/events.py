@@ -23,6 +23,8 @@ REPEAT_SECONDS = 300.0
 """The same event about the same object is written again only so often; a retry each second is no news."""
 RETRY_SECONDS = 1.0
 """Pause while the API server cannot be asked."""
+TRIES = 8
+"""Of an event that the API server does not take, with pauses that grow to two minutes."""
 _CLUSTER_SCOPED = "default"
 """Namespace of events about objects that have none, as in Kubernetes."""
 REMEMBERED = 2000
@@ -37,6 +39,12 @@ class _Sent(msgspec.Struct):
     at: float
 
 
+class _Event(msgspec.Struct):
+    body: Object
+    count: int
+    tries: int = 0
+
+
 class EventRecorder:
     """Writes events in the background: reporting never delays nor fails the work it reports on.
 
@@ -48,8 +56,8 @@ class EventRecorder:
 
     def __init__(self, virtual: ApiClient) -> None:
         self._virtual = virtual
-        self._queue: asyncio.Queue[tuple[Object, int]] = asyncio.Queue(WAITING)
-        self._next: tuple[Object, int] | None = None
+        self._queue: asyncio.Queue[_Event] = asyncio.Queue(WAITING)
+        self._next: _Event | None = None
         self._sent: OrderedDict[tuple[str, str, str], _Sent] = OrderedDict()
 
     def emit(self, obj: Object, kind: Type, reason: str, message: str, *, resource: Resource = PODS) -> None:
@@ -79,27 +87,45 @@ class EventRecorder:
         self._sent.move_to_end(key)
         if len(self._sent) > REMEMBERED:
             self._sent.popitem(last=False)
-        try:
-            event = _event(resource, metadata, kind, reason, message, sent.name)
-            self._queue.put_nowait((event, sent.count))
-        except asyncio.QueueFull:
-            log.warning("event dropped", extra={"object": metadata["name"], "reason": reason})
+        body = _event(resource, metadata, kind, reason, message, sent.name)
+        self._add(_Event(body, sent.count))
 
     async def run(self) -> None:
         """Writes what was reported, until cancelled; begun again, it goes on where it was."""
         while True:
             if self._next is None:
                 self._next = await self._queue.get()
-            event, count = self._next
+            event = self._next
             try:
-                await self._write(event, count)
+                await self._write(event.body, event.count)
             except ApiError as error:
-                if error.is_outage:
+                if not error.code:  # nobody answers, or we may not write: so it is for all of them
                     await asyncio.sleep(RETRY_SECONDS)
                     continue
-                fields = {"object": event["involvedObject"]["name"], "error": str(error)}
-                log.info("event not written", extra=fields)
+                self._failed(event, error)
+            except Exception as error:  # of an answer that is none
+                self._failed(event, error)
             self._next = None
+
+    def _failed(self, event: _Event, error: Exception) -> None:
+        """The API server answers, but does not take it, as when a webhook for some objects is away.
+
+        Meanwhile the others are written.
+        """
+        event.tries += 1
+        if isinstance(error, ApiError) and error.is_outage and event.tries < TRIES:
+            pause = RETRY_SECONDS * 2.0**event.tries
+            asyncio.get_running_loop().call_later(pause, self._add, event)
+            return
+        fields = {"object": event.body["involvedObject"]["name"], "error": str(error)}
+        log.info("event not written", extra=fields)
+
+    def _add(self, event: _Event) -> None:
+        try:
+            self._queue.put_nowait(event)
+        except asyncio.QueueFull:
+            fields = {"object": event.body["involvedObject"]["name"], "reason": event.body["reason"]}
+            log.warning("event dropped", extra=fields)
 
     async def _write(self, event: Object, count: int) -> None:
         namespace, name = event["metadata"]["namespace"], event["metadata"]["name"]

@@ -6,7 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from k3k_kubelet.api import EVENTS, NODES, ApiClient
+from k3k_kubelet import events
+from k3k_kubelet.api import EVENTS, NODES, ApiClient, ApiError, Resource
 from k3k_kubelet.events import EventRecorder
 from k3k_kubelet.leader import NotLeadingError
 
@@ -48,6 +49,42 @@ def test_an_event_of_a_time_without_the_lease_is_written_afterwards(clusters: Cl
             await client.close()
 
     in_world(clusters, test)
+
+
+class Picky(ApiClient):
+    """An API server whose webhook is away, for what is told of one object."""
+
+    def __init__(self) -> None:
+        self.is_away = True
+        self.written: list[str] = []
+
+    async def create(self, resource: Resource, namespace: str | None, body: Any, **_: Any) -> Any:
+        assert (resource, namespace) == (EVENTS, "n")
+        name = body["involvedObject"]["name"]
+        if name == "odd":
+            raise TypeError("the answer is none")
+        if name == "held" and self.is_away:
+            raise ApiError(500, "InternalError", "failed calling webhook")
+        self.written.append(name)
+
+
+def test_an_event_that_is_not_taken_holds_no_other_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "RETRY_SECONDS", 0.01)
+
+    async def test() -> None:
+        server = Picky()
+        recorder = EventRecorder(server)
+        names = ("held", "odd", "first", "second")
+        for name in names:
+            recorder.emit({"metadata": {"name": name, "namespace": "n", "uid": name}}, "Normal", "R", "m")
+        running = asyncio.create_task(recorder.run())
+        await eventually(lambda: server.written == ["first", "second"])
+        server.is_away = False
+        await eventually(lambda: server.written == ["first", "second", "held"])
+        assert not running.done()
+        running.cancel()
+
+    asyncio.run(test())
 
 
 def test_an_event_about_an_object_without_a_namespace_is_in_the_default_one(clusters: Clusters) -> None:
