@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import itertools
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,8 +20,9 @@ from typing import Any
 
 from kubelet.tests.controlplane import ADDRESS, ControlPlane, free_ports
 
-_numbers = itertools.count()
 CLUSTER, NAMESPACE, CONTROL_PLANE = "vc", "tenant", "tenant-vc-control-plane"
+PORTS = 50
+"""Of the Nodes of one kubelet, at most."""
 DNS_HOST = "10.43.0.10"
 """Address of the virtual cluster's DNS, in its range of Services."""
 
@@ -127,6 +128,23 @@ def _host_objects(*, mirror_host_nodes: bool) -> list[dict[str, Any]]:
     ]
 
 
+def _range_of_ports() -> socket.socket:
+    """Takes a range of ports for Nodes that no other kubelet of this machine's tests has.
+
+    Returns:
+        What holds its last port, and the range with it, until it is closed.
+    """
+    for last in range(12000 + PORTS - 1, 32000, PORTS):
+        held = socket.socket()
+        try:
+            held.bind((ADDRESS, last))
+        except OSError:
+            held.close()
+        else:
+            return held
+    raise RuntimeError("no range of ports is free")
+
+
 class Clusters:
     """The two clusters and the kubelet's process.
 
@@ -160,8 +178,8 @@ class Clusters:
             api_server_flags=["--disable-admission-plugins=PersistentVolumeClaimResize", *virtual_flags],
         )
         self.health_port, self.extension_port = free_ports(2)
-        # No two of one process or of neighbouring ones share a range.
-        self.first_port = 12000 + (os.getpid() % 200 * 2 + next(_numbers) % 2) * 50
+        self._ports = _range_of_ports()
+        self.first_port = self._ports.getsockname()[1] - PORTS + 1
         self.kubelet: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -178,6 +196,7 @@ class Clusters:
         self.stop_kubelet(signal.SIGKILL)
         self.virtual.stop()
         self.host.stop()
+        self._ports.close()
 
     def start_kubelet(self) -> None:
         """Starts the kubelet's process."""
