@@ -39,6 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("up", parents=[named], help="make a cluster, complete or repair it")
     command.add_argument("--nodes", type=int, help="how many nodes (default: 2)")
     command.add_argument("--ipv6", action="store_true", help="dual-stack: IPv6 beside IPv4")
+    command.add_argument(
+        "--no-network-policies", action="store_true", help="a host made of parts that does not enforce them"
+    )
     command.add_argument("--restart", action="store_true", help="start running nodes anew")
     command.add_argument(
         "--host",
@@ -91,6 +94,7 @@ def _up(options: argparse.Namespace) -> None:
         host=options.host,
         nodes=options.nodes,
         ipv6=options.ipv6,
+        network_policies=not options.no_network_policies,
         restart=options.restart,
     )
     print(instance.kubeconfig)

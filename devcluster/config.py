@@ -91,6 +91,7 @@ class Instance:
         nodes: How many nodes it has.
         ipv6: Dual-stack if true, else IPv4 only.
         host: What provides it: `parts` (this package), `kind` or `existing`.
+        network_policies: Whether `parts` enforces NetworkPolicies.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Instance:
     nodes: int
     ipv6: bool = False
     host: str = "parts"
+    network_policies: bool = True
 
     @property
     def folder(self) -> Path:

@@ -39,6 +39,7 @@ def up(
     host: str | None = None,
     nodes: int | None = None,
     ipv6: bool = False,
+    network_policies: bool = True,
     restart: bool = False,
 ) -> Instance:
     """Brings the instance of that name up: a new one, or the one there is.
@@ -49,19 +50,20 @@ def up(
         host: One of `HOSTS`; what the instance is, or what suits the machine, by default.
         nodes: How many nodes; by default as many as it has, or 2.
         ipv6: IPv6 beside IPv4.
+        network_policies: Whether a new one enforces NetworkPolicies.
         restart: Start running nodes anew.
 
     Raises:
         DevclusterError: An argument contradicts what is there, or the cluster does not come up.
     """
     with locked(f"instance-{name}"):
-        instance = _found_or_placed(name, host, nodes, ipv6, progress)
+        instance = _found_or_placed(name, host, nodes, ipv6, network_policies, progress)
         of(instance).up(progress, restart=restart)
         return instance
 
 
 def _found_or_placed(
-    name: str, host: str | None, nodes: int | None, ipv6: bool, progress: Progress
+    name: str, host: str | None, nodes: int | None, ipv6: bool, network_policies: bool, progress: Progress
 ) -> Instance:
     found = config.load(name)
     if found is None:
@@ -69,13 +71,15 @@ def _found_or_placed(
         if kind_of_host == "parts":
             packages.ensure(packages.NODE, progress)  # `place` needs some of them
         with locked("slots"):
-            instance = place(Instance(name, 0, nodes or 2, ipv6, kind_of_host))
+            instance = place(Instance(name, 0, nodes or 2, ipv6, kind_of_host, network_policies))
             instance.save()
             return instance
     if host and host != found.host:
         raise DevclusterError(f"--host: {name!r} is a cluster of kind {found.host!r}; take it down first")
     if ipv6 and not found.ipv6:
         raise DevclusterError(f"--ipv6: {name!r} is up with IPv4 alone; take it down first")
+    if found.network_policies and not network_policies:
+        raise DevclusterError(f"--no-network-policies: {name!r} enforces them; take it down first")
     if nodes and (nodes < found.nodes or (nodes > found.nodes and found.host != "parts")):
         raise DevclusterError(
             f"--nodes: {name!r} has {found.nodes} nodes; take it down first to have {nodes}"

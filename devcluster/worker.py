@@ -54,7 +54,7 @@ def commands(instance: Instance, index: int) -> dict[str, list[str]]:
     """The processes, name -> command line, in the order in which they start."""
     node = instance.node_names[index - 1]
     addresses = ",".join(str(family.node(index)) for family in instance.families)
-    return {
+    found = {
         "containerd": ["containerd", "--config", f"{KUBERNETES}/containerd.toml"],
         "network-policy": [
             "network-policy",
@@ -71,6 +71,9 @@ def commands(instance: Instance, index: int) -> dict[str, list[str]]:
         ],
         "kube-proxy": ["kube-proxy", f"--config={KUBERNETES}/kube-proxy.yaml"],
     }
+    if not instance.network_policies:
+        del found["network-policy"]
+    return found
 
 
 def _kubelet(instance: Instance, node: str) -> dict[str, Any]:
@@ -153,7 +156,7 @@ def _write_cni(instance: Instance, index: int, var: Path) -> None:
         if not (programs / name).is_symlink():
             (programs / name).symlink_to(target)
     everywhere = {4: "0.0.0.0/0", 6: "::/0"}
-    chain = {
+    chain: dict[str, Any] = {
         "cniVersion": "1.0.0",
         "name": "pods",
         "plugins": [
@@ -173,6 +176,8 @@ def _write_cni(instance: Instance, index: int, var: Path) -> None:
             {"type": "network-policy", "socket": POLICY_SOCKET},
         ],
     }
+    if not instance.network_policies:
+        chain["plugins"].pop()  # a pod would wait for its rules
     config = var / CNI_CONFIG.removeprefix("/var/")
     config.mkdir(parents=True, exist_ok=True)
     (config / "10-pods.conflist").write_text(json.dumps(chain, indent=2))

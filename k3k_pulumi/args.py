@@ -40,8 +40,14 @@ class ExposeArgs(TypedDict, total=False):
     """Port on the host's nodes, with `NodePort` or `LoadBalancer`. The host picks one by default."""
     source_cidrs: Optional[Sequence[str]]
     (
-        "Address ranges that may connect. None by default: only the cluster's own pods may. Packets that "
-        "come through a node port usually carry a node's address by the time they are checked."
+        "Address ranges that may connect. None by default: only the cluster's own pods may. With "
+        "`NodePort` and `LoadBalancer`, packets carry a node's address by the time they are checked, unless "
+        "`external_traffic_policy` is `Local`: the nodes' addresses have to be among these then."
+    )
+    external_traffic_policy: Optional[str]
+    (
+        "Of `NodePort` and `LoadBalancer`: `Cluster` (default), any node passes connections on, under its "
+        "own address; `Local`, only nodes with a server do, and who connects is seen by his own address."
     )
     annotations: Optional[Mapping[str, str]]
     """Annotations of the API's Service, for load balancer controllers."""
@@ -174,10 +180,21 @@ class VirtualClusterArgs(TypedDict, total=False):
         "What workloads may reach outside their cluster: `internet` (default: all but private ranges and "
         "`host_cidrs`), `none` or `all`."
     )
-    egress_cidrs: Optional[Sequence[str]]
-    """Address ranges that workloads may reach beside those that `egress` has, private ones too."""
     host_cidrs: Optional[Sequence[str]]
-    """Address ranges of the host (pods, Services, nodes) beyond the private ones, denied to workloads."""
+    (
+        "Address ranges of the host (pods, Services, nodes) beyond the private ones, denied to workloads. "
+        "With the egress `internet`, a host that has addresses in other ranges than these is refused."
+    )
+    egress_cidrs: Optional[Sequence[str]]
+    (
+        "Address ranges that workloads, and the control plane with them, may reach beyond what `egress` "
+        "says, private ones too. Clouds' metadata addresses are left out of ranges that have more than these."
+    )
+    require_network_policy: Optional[bool]
+    (
+        "Whether the cluster is ready only when a Job in `namespace` has proved that the host's network "
+        "plugin enforces NetworkPolicies, in both directions. False by default."
+    )
     resources: Optional[ResourcesArgs]
     """Resource requirements of the control plane's containers."""
     node_selector: Optional[Mapping[str, str]]

@@ -126,7 +126,10 @@ def _failure(target: _Target, context: ssl.SSLContext, path: str) -> str | None:
         answer = connection.getresponse()
         body = answer.read(1000).decode(errors="replace").strip()
     except TimeoutError:
-        return "the connection timed out (is this machine's address within expose.source_cidrs?)"
+        return (
+            "the connection timed out (is this machine's address within expose.source_cidrs? Through a node "
+            "port, unless expose.external_traffic_policy is Local, the nodes' addresses have to be)"
+        )
     except ssl.SSLError as error:
         return f"TLS: {error}"
     except (OSError, http.client.HTTPException) as error:

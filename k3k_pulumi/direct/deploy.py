@@ -8,9 +8,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from k3k_pulumi.direct import network_probe
 from k3k_pulumi.direct.cluster import Cluster
 from k3k_pulumi.direct.host import DirectError, Host, Object, Ref
 from k3k_pulumi.direct.keys import keys
+from k3k_pulumi.direct.ranges import check_ranges
 from k3k_pulumi.direct.reasons import explain
 from k3k_pulumi.direct.remove import is_ours, remove_cluster_reader
 from k3k_pulumi.direct.steps import OnStep, silent
@@ -49,6 +51,10 @@ def deploy(
     with on_step("Create the control plane's objects"):
         spec = _admit_this_machine(host, spec, pki, args)
         manifests = virtual_cluster(spec, pki)
+        try:
+            network_probe.make_way(host, manifests, spec.names, deadline)
+        except TimeoutError as error:
+            raise DirectError(f"{error} of an earlier run is still there after {timeout:g} s") from error
         for manifest in manifests:
             host.apply(manifest)
         if not any(manifest["kind"] == "ClusterRole" for manifest in manifests):
@@ -63,20 +69,25 @@ def deploy(
             wait_until_ready(text, deadline - time.monotonic())
         with on_step("Virtual kubelet starts"):
             _await(host, manifests, "Deployment", deadline)
+        if spec.require_network_policy:
+            with on_step("The host proves that it enforces NetworkPolicies"):
+                network_probe.await_proof(host, manifests, deadline)
     except TimeoutError as error:
         about = f"virtual cluster {spec.namespace}/{spec.name}"
-        raise DirectError(
-            f"{about}: not ready after {timeout:g} s: waited for {error}\n"
-            + explain(host, spec.control_plane_namespace)
-        ) from error
+        reasons = explain(host, spec.control_plane_namespace)
+        if spec.require_network_policy:
+            reasons += "\n" + network_probe.explain_pods(host, spec.namespace)
+        raise DirectError(f"{about}: not ready after {timeout:g} s: waited for {error}\n{reasons}") from error
     return cluster
 
 
 def check(host: Host, spec: VirtualClusterSpec) -> None:
     """Refuses to take over a namespace that somebody else made, or to start without one that must exist.
 
+    Also refuses a host that has addresses where `egress: internet` would be open to them.
+
     Raises:
-        DirectError: which namespace, and what to do.
+        DirectError: which namespace or address, and what to do.
     """
     for field, namespace, create in (
         ("namespace", spec.namespace, spec.create_namespace),
@@ -93,6 +104,7 @@ def check(host: Host, spec: VirtualClusterSpec) -> None:
             )
         if create and found is not None and "deletionTimestamp" in found["metadata"]:
             raise DirectError(f"{about} is being deleted: wait until it is gone, or choose another one")
+    check_ranges(host, spec)
 
 
 def _api_service(spec: VirtualClusterSpec) -> Ref:

@@ -10,10 +10,16 @@ LOG_LINES = 15
 EVENTS = 10
 
 
-def explain(host: Host, namespace: str) -> str:
-    """Containers that do not run with the end of their logs, and the newest warnings."""
+def explain(host: Host, namespace: str, *, labels: str | None = None) -> str:
+    """Containers that do not run with the end of their logs, and the newest warnings.
+
+    Args:
+        host: the host cluster.
+        namespace: where to look.
+        labels: selects the pods; all by default.
+    """
     try:
-        lines = [*_containers(host, namespace), *_warnings(host, namespace)]
+        lines = [*_containers(host, namespace, labels), *_warnings(host, namespace)]
     except DirectError as error:
         lines = [f"(no look into the namespace: {error})"]
     if not lines:
@@ -21,8 +27,8 @@ def explain(host: Host, namespace: str) -> str:
     return "\n".join(f"  {line}" for line in (f"what namespace {namespace} says:", *lines))
 
 
-def _containers(host: Host, namespace: str) -> Iterator[str]:
-    for pod in host.list("v1", "Pod", namespace):
+def _containers(host: Host, namespace: str, labels: str | None) -> Iterator[str]:
+    for pod in host.list("v1", "Pod", namespace, labels=labels):
         name, status = pod["metadata"]["name"], pod.get("status", {})
         yield f"pod {name}: {status.get('phase', 'Unknown')}"
         for condition in status.get("conditions", []):

@@ -20,6 +20,7 @@ ANCHORS = f"{MANAGED_BY}={MANAGER},{PREFIX}component=anchor"
 _WORKLOADS = (("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"))
 _KINDS = (
     *_WORKLOADS,
+    ("batch/v1", "Job"),
     ("policy/v1", "PodDisruptionBudget"),
     ("v1", "Pod"),
     ("v1", "Service"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from k3k_pulumi.manifests import control_plane, dns, kubelet
+from k3k_pulumi.manifests import control_plane, dns, kubelet, network_probe
 from k3k_pulumi.manifests.namespaces import anchor, namespaces
 from k3k_pulumi.manifests.network import network_policies
 from k3k_pulumi.manifests.objects import Manifest
@@ -32,6 +32,7 @@ def virtual_cluster(spec: VirtualClusterSpec, pki: ClusterPki[Value]) -> list[Ma
         *roles(spec),
         *network_policies(spec),
         *services(spec),
+        *network_probe.services(spec),
         *secrets(spec, pki),
         *control_plane.config_maps(spec),
         *kubelet.config_maps(spec),
@@ -40,6 +41,7 @@ def virtual_cluster(spec: VirtualClusterSpec, pki: ClusterPki[Value]) -> list[Ma
         control_plane.stateful_set(spec, pki),
         kubelet.deployment(spec),
         *dns.deployments(spec),
+        *network_probe.jobs(spec),
     ]
     return [_unshared(manifest) for manifest in made]
 
@@ -53,4 +55,4 @@ def _unshared(value: Any) -> Any:
 
 def waits_for_ready(manifest: Manifest) -> bool:
     """Whether the cluster is ready only when this object is: its pods, not what they are made from."""
-    return manifest["kind"] in {"Deployment", "StatefulSet"}
+    return manifest["kind"] in {"Deployment", "Job", "StatefulSet"}

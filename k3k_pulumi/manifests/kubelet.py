@@ -81,6 +81,7 @@ def _config(spec: VirtualClusterSpec) -> str:
             "version": str(spec.version),
             "deniedCidrs": network.denied_cidrs(spec),
             "nameServers": spec.egress != "none",
+            "hostRanges": network.host_ranges(spec),
             **nodes,
         }
     )
@@ -102,6 +103,9 @@ def _container(spec: VirtualClusterSpec) -> dict[str, Any]:
             {"name": "K3K_API_PORT", "value": str(API_PORT)},
             {"name": "K3K_DNS_HOST", "value": f"$({spec.names.dns_host_variable})"},
             {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+            # What it may find to be no address of `hostRanges`.
+            {"name": "HOST_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}},
+            {"name": "POD_IPS", "valueFrom": {"fieldRef": {"fieldPath": "status.podIPs"}}},
             {"name": "HOME", "value": _RUN},
             {"name": "TMPDIR", "value": _RUN},
         ],
@@ -113,6 +117,8 @@ def _container(spec: VirtualClusterSpec) -> dict[str, Any]:
         "startupProbe": pods.startup(live, 120),
         "readinessProbe": pods.readiness(ready),
         "livenessProbe": pods.liveness(live),
+        # What keeps it from starting at all: shown by whoever waits for the Deployment.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "resources": spec.resources.kubelet or _SIZES,
         "securityContext": pods.container_security(),
         "volumeMounts": [

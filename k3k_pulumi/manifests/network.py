@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from k3k_pulumi.manifests import objects
+from k3k_pulumi.manifests.network_probe import NO_EGRESS_PORT, NO_INGRESS_PORT, OPEN_PORT
 from k3k_pulumi.manifests.objects import Manifest, make
 from k3k_pulumi.manifests.services import (
     DNS_PORT,
@@ -128,6 +129,25 @@ def network_policies(spec: VirtualClusterSpec) -> list[Manifest]:
             ],
             egress=[{"to": [_pods(servers)], "ports": [_tcp(SERVER_PORT)]}, *_forwarding(spec)],
         ),
+        *_network_probe(spec),
+    ]
+
+
+def _network_probe(spec: VirtualClusterSpec) -> list[Manifest]:
+    """What the two pods that prove NetworkPolicies may: each port but one is closed in one direction."""
+    if not spec.require_network_policy:
+        return []
+    probes = objects.selector(spec, objects.NETWORK_PROBE)
+    return [
+        _policy(
+            spec,
+            spec.names.network_probe,
+            spec.namespace,
+            objects.NETWORK_PROBE,
+            probes,
+            ingress=[{"from": [_pods(probes)], "ports": [_tcp(OPEN_PORT), _tcp(NO_EGRESS_PORT)]}],
+            egress=[{"to": [_pods(probes)], "ports": [_tcp(OPEN_PORT), _tcp(NO_INGRESS_PORT)]}],
+        )
     ]
 
 
@@ -139,26 +159,55 @@ def _forwarding(spec: VirtualClusterSpec) -> list[Rule]:
 
 
 def _outward(spec: VirtualClusterSpec) -> list[Rule]:
-    """What `egress` allows outside the cluster."""
-    if spec.egress == "none":
-        return []
+    """What `egress` and `egress_cidrs` allow outside the cluster."""
     if spec.egress == "all":
         return [{}]
-    internet = []
-    for version, whole in _WHOLE.items():
-        denied = networks.denied(spec.host_cidrs, version)
-        internet.append({"ipBlock": {"cidr": whole, "except": denied}})
-    # Pods with the dnsPolicy Default ask the resolvers of their node, which are in private ranges as a rule.
-    return [{"ports": _both(53)}, {"to": internet}]
+    named = [{"ipBlock": _block(cidr, networks.metadata_within(cidr))} for cidr in spec.egress_cidrs]
+    rules: list[Rule] = []
+    if spec.egress == "internet":
+        internet = [
+            {"ipBlock": {"cidr": whole, "except": networks.denied(spec.host_cidrs, version)}}
+            for version, whole in _WHOLE.items()
+        ]
+        # Pods with the dnsPolicy Default ask their node's resolvers, which are in private ranges as a rule.
+        rules += [{"ports": _both(53)}, {"to": internet}]
+    return [*rules, {"to": named}] if named else rules
 
 
 def denied_cidrs(spec: VirtualClusterSpec) -> list[str]:
     """The addresses outside the cluster that its workloads may not connect to, as `_outward` has it."""
-    if spec.egress == "none":
-        return list(_WHOLE.values())
     if spec.egress == "all":
         return []
-    return [cidr for version in _WHOLE for cidr in networks.denied(spec.host_cidrs, version)]
+    found = []
+    for version, whole in _WHOLE.items():
+        denied = [whole] if spec.egress == "none" else networks.denied(spec.host_cidrs, version)
+        left = networks.without(map(networks.parse, denied), _named(spec))
+        found += networks.collapse(left, version)
+    return found
+
+
+def host_ranges(spec: VirtualClusterSpec) -> list[str]:
+    """Where addresses of the host may be: in no range that `internet` contains unknown to anybody.
+
+    Empty for anywhere: with another egress nothing depends on it.
+    """
+    if spec.egress != "internet":
+        return []
+    known = [*networks.PRIVATE, *spec.host_cidrs, *spec.egress_cidrs]
+    return [cidr for version in _WHOLE for cidr in networks.collapse(known, version)]
+
+
+def _named(spec: VirtualClusterSpec) -> list[networks.Network]:
+    """All that `egress_cidrs` opens."""
+    return [
+        part
+        for cidr in spec.egress_cidrs
+        for part in networks.without([cidr], networks.metadata_within(cidr))
+    ]
+
+
+def _block(cidr: networks.Network, holes: list[networks.Network]) -> Rule:
+    return {"cidr": str(cidr), "except": [str(each) for each in holes]} if holes else {"cidr": str(cidr)}
 
 
 def _policy(

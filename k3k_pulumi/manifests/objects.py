@@ -27,13 +27,15 @@ WORKLOAD_NAMESPACE = f"{PREFIX}workload-namespace"
 """Annotation of objects in the control plane's namespace: where the cluster's other half is."""
 
 # Values of the label COMPONENT. Infrastructure selectors match these, and no tenant can set them.
-ANCHOR, DNS, KUBELET, SERVER, WORKLOAD = "anchor", "dns", "kubelet", "server", "workload"
+ANCHOR, DNS, KUBELET, NETWORK_PROBE = "anchor", "dns", "kubelet", "network-probe"
+SERVER, WORKLOAD = "server", "workload"
 
 _ADMISSION, _RBAC = "admissionregistration.k8s.io/v1", "rbac.authorization.k8s.io/v1"
 _API_VERSIONS = {
     "ClusterRole": _RBAC,
     "ClusterRoleBinding": _RBAC,
     "Deployment": "apps/v1",
+    "Job": "batch/v1",
     "NetworkPolicy": "networking.k8s.io/v1",
     "PodDisruptionBudget": "policy/v1",
     "Role": _RBAC,

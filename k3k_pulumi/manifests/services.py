@@ -29,18 +29,17 @@ def _api(spec: VirtualClusterSpec) -> Manifest:
     port: dict[str, Any] = {"name": "https", "port": API_PORT, "targetPort": SERVER_PORT, "protocol": "TCP"}
     if spec.expose.node_port is not None:
         port["nodePort"] = spec.expose.node_port
-    service = make(
-        spec,
-        "Service",
-        spec.names.api,
-        objects.SERVER,
-        spec.control_plane_namespace,
-        spec={
-            "type": spec.expose.type,
-            "selector": objects.selector(spec, objects.SERVER),
-            "ports": [port],
-        },
-    )
+    body: dict[str, Any] = {
+        "type": spec.expose.type,
+        "selector": objects.selector(spec, objects.SERVER),
+        "ports": [port],
+    }
+    if spec.expose.type != "ClusterIP":
+        body["externalTrafficPolicy"] = spec.expose.external_traffic_policy or "Cluster"
+    if spec.expose.type == "LoadBalancer":
+        # Load balancers and kube-proxy look at who connects before a node puts its own address there.
+        body["loadBalancerSourceRanges"] = [str(cidr) for cidr in spec.expose.source_cidrs]
+    service = make(spec, "Service", spec.names.api, objects.SERVER, spec.control_plane_namespace, spec=body)
     # Pulumi would wait for endpoints, which come only after the StatefulSet that is made after this.
     return annotate(service, {**spec.expose.annotations, "pulumi.com/skipAwait": "true"})
 

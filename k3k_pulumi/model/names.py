@@ -109,6 +109,16 @@ class Names:
         return f"{self.cluster}-dns"
 
     @property
+    def network_probe(self) -> str:
+        """Job in the workload namespace that proves NetworkPolicies, its Service and NetworkPolicy."""
+        return f"{self.cluster}-network-probe"
+
+    @property
+    def network_probe_host_variable(self) -> str:
+        """Environment variable of that Job's pods that holds the ClusterIP of its Service."""
+        return _host_variable(self.network_probe)
+
+    @property
     def policy(self) -> str:
         """ConfigMap of the policy document that the kubelet reads live."""
         return f"{self.cluster}-policy"

@@ -41,6 +41,25 @@ some. Two of the clouds' services hide elsewhere: Oracle's metadata in 192.0.0.0
 (compatible, 6to4, local NAT64); mapped addresses are on no wire, and Kubernetes takes no rule with them.
 """
 
+METADATA = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "100.100.100.200/32",
+            "168.63.129.16/32",
+            "169.254.0.0/16",
+            "192.0.0.192/32",
+            "fd00:ec2::/32",
+            "fd20:ce::254/128",
+            "fe80::/10",
+        ),
+    )
+)
+"""Where clouds tell a machine its secrets: link-local for most (169.254.169.254; AWS' pods and tasks too, and
+Scaleway), others in ranges that have a private look (Alibaba, Azure, Oracle; AWS and Google by IPv6). What
+somebody allows by a wider range was not meant for these.
+"""
+
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 """The well-known prefix behind which a NAT64 gateway reaches IPv4 (RFC 6052)."""
 
@@ -109,6 +128,40 @@ def denied(host_cidrs: Iterable[Network], version: int) -> list[str]:
     ranges = [*PRIVATE, *host_cidrs]
     translated = [_behind_nat64(each) for each in ranges if isinstance(each, ipaddress.IPv4Network)]
     return collapse([*ranges, *translated], version)
+
+
+def metadata_within(network: Network) -> list[Network]:
+    """The metadata addresses in a range that is more than these: what `egress_cidrs` leaves out of it.
+
+    To open such an address, name it (or its range in `METADATA`) by itself.
+    """
+    return [each for each in METADATA if each != network and contains(network, each)]
+
+
+def without(networks: Iterable[Network], taken: Iterable[Network]) -> list[Network]:
+    """Ranges with all of `taken` cut out."""
+    left = list(networks)
+    for hole in taken:
+        left = [part for each in left for part in _cut(each, hole)]
+    return left
+
+
+def within(network: Network, ranges: Iterable[Network]) -> bool:
+    """Whether one of the ranges has all of it."""
+    return any(contains(each, network) for each in ranges)
+
+
+def _cut(network: Network, hole: Network) -> list[Network]:
+    if not overlap(network, hole):
+        return [network]
+    if contains(hole, network):
+        return []
+    return list(network.address_exclude(hole))  # type: ignore[arg-type]
+
+
+def contains(outer: Network, inner: Network) -> bool:
+    """Whether `inner` has no address that `outer` lacks."""
+    return overlap(outer, inner) and outer.prefixlen <= inner.prefixlen
 
 
 def _behind_nat64(network: ipaddress.IPv4Network) -> ipaddress.IPv6Network:

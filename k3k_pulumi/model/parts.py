@@ -198,6 +198,7 @@ class Expose(Part):
     node_port: Integer | None = None
     source_cidrs: tuple[Cidr, ...] = ()
     annotations: Annotations = Field(default_factory=dict)
+    external_traffic_policy: Annotated[str, choices("Cluster", "Local")] | None = None
     # Last, so that its rules see the others.
     type: Annotated[str, choices("ClusterIP", "NodePort", "LoadBalancer")] = Field(
         default="ClusterIP", validate_default=True
@@ -218,6 +219,11 @@ class Expose(Part):
             problems.append(
                 f"expose.node_port: {info.data['node_port']} has no use with the type ClusterIP: leave it "
                 "out, or set expose.type to NodePort or LoadBalancer"
+            )
+        if value == "ClusterIP" and info.data.get("external_traffic_policy") is not None:
+            problems.append(
+                f"expose.external_traffic_policy: {info.data['external_traffic_policy']!r} has no use with "
+                "the type ClusterIP: leave it out, or set expose.type to NodePort or LoadBalancer"
             )
         if value == "NodePort" and info.data.get("host", "") is None:
             problems.append(

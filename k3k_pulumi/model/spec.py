@@ -74,6 +74,7 @@ class VirtualClusterSpec(Part):
     egress: Annotated[str, choices("internet", "none", "all")] = "internet"
     host_cidrs: tuple[Cidr, ...] = ()
     egress_cidrs: tuple[Cidr, ...] = ()
+    require_network_policy: StrictBool = False
     dns: Dns = Dns()
     resources: parts.Resources = parts.Resources()
     node_selector: parts.NodeSelector = Field(default_factory=dict)

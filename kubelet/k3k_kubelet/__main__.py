@@ -9,9 +9,11 @@ from pathlib import Path
 USAGE = """\
 usage: k3k-kubelet run --config FILE
        k3k-kubelet certificates --spec FILE [--watch]
+       k3k-kubelet probe --open PORT --no-ingress PORT --no-egress PORT
 
   run            be the kubelet of a virtual cluster
   certificates   make the copies, certificates and kubeconfigs of a spec, and with --watch renew them
+  probe          be one of the two pods that prove that NetworkPolicies are enforced
 """
 
 
@@ -22,6 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from k3k_kubelet import certificates  # an init container: no HTTP client, no event loop
 
         return certificates.main(rest)
+    if command == "probe":
+        from k3k_kubelet import probe  # the standard library alone
+
+        return probe.main(rest)
     if command == "run" and len(rest) == 2 and rest[0] == "--config":
         return _run(Path(rest[1]))
     help_wanted = command in ("-h", "--help")

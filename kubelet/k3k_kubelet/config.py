@@ -87,6 +87,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
         denied_cidrs: Where the cluster's pods may not connect to; EndpointSlices of a tenant's own lead to no
             such address that is not a pod's of the cluster.
         name_servers: Whether they may, all the same, connect to port 53 there.
+        host_ranges: Where the host's own addresses (nodes, pods, Services) have to be: what `denied_cidrs`
+            leaves open must not contain any that nobody gave. Empty: anywhere.
         paths: Where files are.
         health_port: Port of /livez and /readyz.
         extension_port: Port for the virtual API server's aggregator and webhooks. The NetworkPolicies open
@@ -116,6 +118,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     unused_node_seconds: float = 60.0
     denied_cidrs: tuple[str, ...] = ("0.0.0.0/0", "::/0")
     name_servers: bool = False
+    host_ranges: tuple[str, ...] = ()
     paths: Paths = Paths()
     health_port: int = 8081
     first_port: int = 10250

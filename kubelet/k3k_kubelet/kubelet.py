@@ -15,6 +15,7 @@ from k3k_kubelet.config import Config
 from k3k_kubelet.controllers import Controllers
 from k3k_kubelet.events import EventRecorder
 from k3k_kubelet.extension import ExtensionServer, MetricsApi
+from k3k_kubelet.host_ranges import advice
 from k3k_kubelet.leader import Leader, RestartError
 from k3k_kubelet.node import NodeApis
 from k3k_kubelet.server import Access, KubeletServer, Pages, TlsFiles
@@ -118,6 +119,8 @@ class Kubelet:
         waiting = [i.resource.plural for i in self._shared.stores.informers if not i.synced.is_set()]
         if waiting:
             return f"not synced: {', '.join(waiting)}"
+        if unlisted := self._shared.stores.unlisted():
+            return advice(unlisted)
         if not self._apis.serving.is_set():
             return "the kubelet API is not served yet"
         if not self._leader.answered:

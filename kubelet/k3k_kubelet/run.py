@@ -25,6 +25,7 @@ from k3k_kubelet.api.client import Object
 from k3k_kubelet.config import Config, ConfigError
 from k3k_kubelet.extension import HOST_NAME
 from k3k_kubelet.health import Health
+from k3k_kubelet.host_ranges import HostRanges, advice
 from k3k_kubelet.kubelet import Addresses, Clients, Kubelet
 from k3k_kubelet.leader import Leader, RestartError
 from k3k_kubelet.server import trim
@@ -46,10 +47,10 @@ class Process:
     Args:
         config: Its configuration.
         environment: KUBERNETES_SERVICE_HOST and _PORT (host), K3K_API_HOST and _PORT (virtual),
-            K3K_DNS_HOST, POD_NAME.
+            K3K_DNS_HOST, POD_NAME; HOST_IP and POD_IPS, comma-separated, where `host_ranges` are given.
 
     Raises:
-        ConfigError: A variable is missing.
+        ConfigError: A variable is missing, or has an address of the host outside of `host_ranges`.
     """
 
     def __init__(self, config: Config, environment: Mapping[str, str] | None = None) -> None:
@@ -68,6 +69,7 @@ class Process:
             (config.paths.run / "client.crt", config.paths.run / "client.key"),
         )
         self._dns_host = self._variable("K3K_DNS_HOST")
+        self._check_host()
         self._kubelet: Kubelet | None = None
         self._clients: list[ApiClient] = []
 
@@ -175,6 +177,14 @@ class Process:
         log.info("certificates renewed", extra={"certificates": list(names)})
         if self._kubelet is not None:
             self._kubelet.reload_tls()
+
+    def _check_host(self) -> None:
+        """Refuses a host that has addresses where nobody said it has any, as far as they show here."""
+        addresses = [self._host_endpoint.host, self._virtual_endpoint.host, self._dns_host]
+        for name in ("HOST_IP", "POD_IPS"):
+            addresses += self._environment.get(name, "").split(",")
+        if unlisted := HostRanges(self._config.host_ranges).unlisted(addresses):
+            raise ConfigError(advice(unlisted))
 
     def _missing(self) -> str:
         """What keeps the kubelet from being ready."""

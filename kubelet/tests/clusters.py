@@ -198,9 +198,9 @@ class Clusters:
         self.host.stop()
         self._ports.close()
 
-    def start_kubelet(self) -> None:
-        """Starts the kubelet's process."""
-        environment = {
+    def environment(self) -> dict[str, str]:
+        """Variables of the kubelet's process."""
+        return {
             **os.environ,
             "KUBERNETES_SERVICE_HOST": ADDRESS,
             "KUBERNETES_SERVICE_PORT": str(self.host.port),
@@ -209,16 +209,15 @@ class Clusters:
             "K3K_DNS_HOST": DNS_HOST,
             "POD_NAME": "kubelet-0",
         }
-        command = [
-            sys.executable,
-            "-m",
-            "k3k_kubelet",
-            "run",
-            "--config",
-            str(self.directory / "config.json"),
-        ]
+
+    def kubelet_command(self) -> list[str]:
+        """Command line of the kubelet's process."""
+        return [sys.executable, "-m", "k3k_kubelet", "run", "--config", str(self.directory / "config.json")]
+
+    def start_kubelet(self) -> None:
+        """Starts the kubelet's process."""
         with (self.directory / "kubelet.log").open("ab") as log:
-            self.kubelet = subprocess.Popen(command, env=environment, stderr=log)
+            self.kubelet = subprocess.Popen(self.kubelet_command(), env=self.environment(), stderr=log)
 
     def stop_kubelet(self, number: int = signal.SIGTERM) -> int | None:
         """Ends the kubelet's process by a signal; returns its exit code."""

@@ -171,7 +171,7 @@ def opened(cluster: View, *ports: int) -> Iterator[str]:
 
 
 def test_the_platform_team_scrapes_the_kubelet(cluster: View) -> None:
-    """On its plain port, once a NetworkPolicy of theirs lets them in; others stay out (test_isolation)."""
+    """On its plain port, once a NetworkPolicy of theirs lets them in; others stay out (test_packets)."""
     with opened(cluster, HEALTH_PORT) as address:
 
         def scraped() -> str:

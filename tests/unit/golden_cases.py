@@ -49,6 +49,8 @@ CASES: dict[str, dict[str, Any]] = {
         },
         "persistence": {"size": "20Gi", "storage_class": "fast"},
         "egress": "internet",
+        "egress_cidrs": ["192.168.7.0/24", "fd00::/16"],
+        "require_network_policy": True,
         "host_cidrs": ["198.51.100.0/24", "2001:db8:1::/48"],
         "resources": {
             "server": {"requests": {"cpu": 1}, "limits": {"memory": "4Gi"}},

@@ -1,5 +1,6 @@
 """NetworkPolicies as data; what they do to packets is proved in tests/e2e."""
 
+import ipaddress
 import json
 from typing import Any
 
@@ -150,3 +151,69 @@ def test_endpoint_slices_of_tenants_are_denied_what_their_workloads_are(host_cid
     assert denied("internet") == [cidr for peer in internet["to"] for cidr in peer["ipBlock"]["except"]]
     assert denied("none") == ["0.0.0.0/0", "::/0"]
     assert denied("all") == []
+
+
+RANGES = ["192.168.7.0/24", "fd00::/16"]
+
+
+@pytest.mark.parametrize("egress", ["internet", "none"])
+def test_egress_cidrs_are_open_beside_what_egress_allows_but_for_metadata_addresses(egress: str) -> None:
+    before = rules("c-workload-egress", "team", "egress", egress=egress)
+    *first, named = rules("c-workload-egress", "team", "egress", egress=egress, egress_cidrs=RANGES)
+    assert first == before
+    assert named == {
+        "to": [
+            {"ipBlock": {"cidr": "192.168.7.0/24"}},
+            {"ipBlock": {"cidr": "fd00::/16", "except": ["fd00:ec2::/32"]}},
+        ]
+    }
+    assert rules("c-server", CONTROL_PLANE, "egress", egress=egress, egress_cidrs=RANGES)[-1] == named
+
+
+def test_a_metadata_address_is_open_where_it_is_named() -> None:
+    named = rules("c-workload-egress", "team", "egress", egress_cidrs=["169.254.169.254/32"])[-1]
+    assert named == {"to": [{"ipBlock": {"cidr": "169.254.169.254/32"}}]}
+
+
+def config(**args: Any) -> dict[str, Any]:
+    text = find(manifests("c", **args), "ConfigMap", "c-kubelet", CONTROL_PLANE)["data"]["config.json"]
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+@pytest.mark.parametrize("egress", ["internet", "none"])
+def test_what_egress_cidrs_open_is_denied_to_nobody(egress: str) -> None:
+    before, denied = (
+        [ipaddress.ip_network(cidr) for cidr in config(egress=egress, egress_cidrs=given)["deniedCidrs"]]
+        for given in ([], RANGES)
+    )
+
+    def held(address: str, ranges: list[Any]) -> bool:
+        return any(ipaddress.ip_address(address) in each for each in ranges)
+
+    for opened in ("192.168.7.9", "fd00:1::9"):
+        assert held(opened, before)
+        assert not held(opened, denied)
+    for closed in ("192.168.8.9", "169.254.169.254", "fd00:ec2::254", "fd01::9"):
+        assert held(closed, denied)
+
+
+def test_the_host_has_to_be_where_internet_does_not_lead() -> None:
+    ranges = config(host_cidrs=["198.51.100.0/24"], egress_cidrs=["203.0.113.0/24"])["hostRanges"]
+    assert {"10.0.0.0/8", "fc00::/7", "198.51.100.0/24", "203.0.113.0/24"} <= set(ranges)
+    assert config(egress="none")["hostRanges"] == []
+    assert config(egress="all")["hostRanges"] == []
+
+
+def test_the_probe_may_use_one_port_in_both_directions_and_two_in_one() -> None:
+    peer = pods("network-probe")
+    (ingress,) = rules("c-network-probe", "team", "ingress", require_network_policy=True)
+    (egress,) = rules("c-network-probe", "team", "egress", require_network_policy=True)
+    assert (ingress["from"], egress["to"]) == ([peer], [peer])
+    into, out = ({each["port"] for each in rule["ports"]} for rule in (ingress, egress))
+    made = manifests("c", require_network_policy=True)
+    asked = {
+        each["name"]: each["targetPort"] for each in find(made, "Service", "c-network-probe")["spec"]["ports"]
+    }
+    assert into == {asked["open"], asked["no-egress"]}
+    assert out == {asked["open"], asked["no-ingress"]}

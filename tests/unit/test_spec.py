@@ -179,6 +179,11 @@ K3S_FORMAT = "must be written like v1.34.4+k3s1 (v1.34.4-k3s1 is accepted too) f
             "NodePort or LoadBalancer",
         ),
         (
+            {"expose": {"external_traffic_policy": "Local"}},
+            "expose.external_traffic_policy: 'Local' has no use with the type ClusterIP: leave it out, or "
+            "set expose.type to NodePort or LoadBalancer",
+        ),
+        (
             {"expose": {"type": "NodePort", "source_cidrs": ["0.0.0.0/0"]}},
             "expose.host: missing; with the type NodePort it must name a node, by address or DNS",
         ),

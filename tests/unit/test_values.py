@@ -89,6 +89,42 @@ def test_ranges_that_services_may_have(text: str) -> None:
     networks.check_service_range(networks.parse(text))
 
 
+@pytest.mark.parametrize(
+    ("cidr", "holes"),
+    [
+        ("0.0.0.0/0", ["100.100.100.200/32", "168.63.129.16/32", "169.254.0.0/16", "192.0.0.192/32"]),
+        ("::/0", ["fd00:ec2::/32", "fd20:ce::254/128", "fe80::/10"]),
+        ("168.0.0.0/7", ["168.63.129.16/32", "169.254.0.0/16"]),
+        ("fd00::/8", ["fd00:ec2::/32", "fd20:ce::254/128"]),
+        ("10.0.0.0/8", []),
+        ("169.254.0.0/16", []),  # named by itself
+        ("169.254.169.254/32", []),
+    ],
+)
+def test_a_wide_range_does_not_mean_metadata_addresses(cidr: str, holes: list[str]) -> None:
+    assert [str(each) for each in networks.metadata_within(networks.parse(cidr))] == holes
+
+
+def test_metadata_addresses_are_denied_unless_named() -> None:
+    denied = [networks.parse(cidr) for version in (4, 6) for cidr in networks.denied([], version)]
+    assert [each for each in networks.METADATA if not networks.within(each, denied)] == []
+
+
+@pytest.mark.parametrize(
+    ("ranges", "taken", "left"),
+    [
+        (["10.0.0.0/8"], ["10.0.0.0/9"], ["10.128.0.0/9"]),
+        (["10.0.0.0/8"], ["0.0.0.0/0"], []),
+        (["10.0.0.0/8"], ["11.0.0.0/8", "::/0"], ["10.0.0.0/8"]),
+        (["fd00::/8"], ["fd00::/9", "fd80::/10"], ["fdc0::/10"]),
+        (["10.0.0.0/30", "fd00::/126"], ["10.0.0.1/32"], ["10.0.0.0/32", "10.0.0.2/31", "fd00::/126"]),
+    ],
+)
+def test_ranges_without_others(ranges: list[str], taken: list[str], left: list[str]) -> None:
+    found = networks.without(map(networks.parse, ranges), map(networks.parse, taken))
+    assert sorted(map(str, found)) == sorted(left)
+
+
 def test_names_of_all_host_objects() -> None:
     all_names = names.Names("my-c", "team", "planes")
     assert {
@@ -108,6 +144,8 @@ def test_names_of_all_host_objects() -> None:
         "join_token": "my-c-join-token",
         "kubelet": "my-c-kubelet",
         "kubelet_serving_ca": "my-c-kubelet-serving-ca",
+        "network_probe": "my-c-network-probe",
+        "network_probe_host_variable": "MY_C_NETWORK_PROBE_SERVICE_HOST",
         "policy": "my-c-policy",
         "probe_token": "my-c-probe-token",
         "request_header_ca": "my-c-request-header-ca",

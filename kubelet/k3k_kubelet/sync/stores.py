@@ -23,6 +23,7 @@ from k3k_kubelet.api import (
 from k3k_kubelet.cache import Entry, Informer, Store
 from k3k_kubelet.cache.store import Key, Object
 from k3k_kubelet.config import Config
+from k3k_kubelet.host_ranges import HostRanges
 from k3k_kubelet.node import health
 from k3k_kubelet.node.hosts import reduce_host_node, reduce_quota, reduce_virtual_node
 from k3k_kubelet.node.serving import ports
@@ -32,6 +33,8 @@ from k3k_kubelet.translate import pod as translate_pod
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 """Annotation with a whole pod once more."""
 DEFAULT_SCHEDULER = "default-scheduler"
+_UNLISTED = "unlisted"
+"""Index of what the host has where it was not said to be: empty mostly, so it takes nothing."""
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -97,15 +100,18 @@ class Stores:
         )
         self.virtual_nodes = Store({"port": partial(ports, config)}, reduce_virtual_node)
         self.virtual_services = Store({"namespace": _namespace}, _reduce_service)
+        ranges = HostRanges(config.host_ranges)
         indexes = {
             "owner": self.owners,
             health.INDEX: health.signs,
             "address": _addresses,
             "isolated": _isolated,
+            _UNLISTED: lambda pod: () if is_terminal(pod) else ranges.of_pod(pod),
         }
         self.host_pods = Store(indexes, _reduce_host_pod)
         self.host_services = Store()
-        self.host_nodes, self.host_quotas = Store(reduce=reduce_host_node), Store(reduce=reduce_quota)
+        self.host_nodes = Store({_UNLISTED: ranges.of_node}, reduce_host_node)
+        self.host_quotas = Store(reduce=reduce_quota)
         self.virtual_claims, self.host_claims = Store(reduce=_reduce_claim), Store({"owner": self.owners})
         kinds = (CONFIG_MAPS, SECRETS)
         self.virtual_config = {kind.plural: Store(reduce=_reduce_to_version) for kind in kinds}
@@ -144,6 +150,10 @@ class Stores:
     async def synced(self) -> None:
         """Returns when every store has had its first full list."""
         await asyncio.gather(*(informer.synced.wait() for informer in self.informers))
+
+    def unlisted(self) -> set[str]:
+        """Addresses of the host's nodes and pods that are in none of its ranges; see `HostRanges`."""
+        return self.host_pods.values(_UNLISTED) | self.host_nodes.values(_UNLISTED)
 
     def owner(self, entry: Entry) -> Key | None:
         """Namespace and name of the virtual object that a host object stands for; None if it is not ours.

@@ -43,30 +43,69 @@ async def main():
 asyncio.run(main())
 """
 
-# A line in: a list of [protocol, address, port]. A line out: whether each answered, or its error's text.
+# A query for the address of kubernetes.default.svc.cluster.local; a DNS message begins with its number.
+DNS_QUERY = bytes.fromhex("6b33010000010000000000000a6b756265726e65746573") + bytes.fromhex(
+    "0764656661756c740373766307636c7573746572056c6f63616c0000010001"
+)
+
+# Arguments: addresses to send from, where not those that the routes say. A line in: a list of [protocol,
+# address, port]. A line out: whether each answered, or its error's text.
 PROBER = """
-import json, socket, sys
+import json, os, socket, sys
 from concurrent.futures import ThreadPoolExecutor
+QUESTIONS = {"udp": b"probe", "dns": bytes.fromhex("QUERY")}
+def prepare(s):
+    s.settimeout(TIMEOUT)
+    for source in sys.argv[1:]:
+        if (":" in source) == (s.family == socket.AF_INET6):
+            s.bind((source, 0))
+def echoed(s, address):
+    v6 = ":" in address
+    request, reply = (128, 129) if v6 else (8, 0)
+    mark = os.urandom(8)
+    # With another number each time it is another connection to those who keep track of them.
+    body = bytes([request, 0, 0, 0]) + os.urandom(2) + bytes([0, 1]) + mark
+    words = [int.from_bytes(body[i:i + 2], "big") for i in range(0, len(body), 2)]
+    total = sum(words)
+    total = (total & 0xFFFF) + (total >> 16)
+    s.sendto(body[:2] + (~total & 0xFFFF).to_bytes(2, "big") + body[4:], (address, 0))
+    while True:
+        got = s.recv(200)
+        if got.endswith(mark) and got[-16] == reply:
+            return True
+def pinged(address):
+    # Who may not send raw packets may still ping, where the runtime lets him.
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    protocol = socket.IPPROTO_ICMPV6 if family == socket.AF_INET6 else socket.IPPROTO_ICMP
+    try:
+        s = socket.socket(family, socket.SOCK_DGRAM, protocol)
+    except PermissionError:
+        s = socket.socket(family, socket.SOCK_RAW, protocol)
+    with s:
+        prepare(s)
+        return echoed(s, address)
 def answers(probe):
     protocol, address, port = probe
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
-    with socket.socket(family, kind) as s:
-        s.settimeout(TIMEOUT)
-        try:
+    try:
+        if protocol == "icmp":
+            return pinged(address)
+        with socket.socket(family, socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM) as s:
+            prepare(s)
             s.connect((address, port))
-            if protocol == "udp":
-                s.send(b"probe")
-                return s.recv(100) == b"probe"
-        except TimeoutError:
-            return False
-        except OSError as error:
-            return str(error)
-        return True
-with ThreadPoolExecutor(200) as pool:
+            if protocol != "tcp":
+                question = QUESTIONS[protocol]
+                s.send(question)
+                return s.recv(2000)[:2] == question[:2]
+    except TimeoutError:
+        return False
+    except OSError as error:
+        return str(error)
+    return True
+with ThreadPoolExecutor(100) as pool:
     for line in sys.stdin:
         print(json.dumps(list(pool.map(answers, json.loads(line)))), flush=True)
-""".replace("TIMEOUT", str(CONNECT_TIMEOUT))
+""".replace("TIMEOUT", str(CONNECT_TIMEOUT)).replace("QUERY", DNS_QUERY.hex())
 
 # One connection: a line in is sent, the line that comes back goes out.
 TALKER = """
@@ -132,11 +171,21 @@ class Conversation:
 
 
 @contextmanager
-def conversation(kubectl: Kubectl, pod: str, script: str, *arguments: str) -> Iterator[Conversation]:
-    """Runs a Python script in a pod as long as the context lasts."""
-    command = kubectl.command("exec", "-i", pod, "--", PYTHON, "-c", script, *arguments)
+def conversation(
+    kubectl: Kubectl, pod: str, script: str, *arguments: str, container: str = ""
+) -> Iterator[Conversation]:
+    """Runs a Python script in a pod as long as the context lasts, in its first container or another one."""
+    which = [f"--container={container}"] if container else []
+    command = kubectl.command("exec", "-i", *which, pod, "--", PYTHON, "-c", script, *arguments)
+    with talking(command, kubectl.environment()) as found:
+        yield found
+
+
+@contextmanager
+def talking(command: list[str], environment: dict[str, str] | None = None) -> Iterator[Conversation]:
+    """Runs a command as long as the context lasts."""
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=kubectl.environment()
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
         try:
             yield Conversation(process)

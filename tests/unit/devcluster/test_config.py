@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from devcluster import config, lifecycle, network
+from devcluster import config, lifecycle, network, worker
 from devcluster.cli import main
 from devcluster.config import Instance
 from devcluster.errors import DevclusterError
@@ -104,3 +104,8 @@ def test_existing_cluster_without_a_kubeconfig_is_refused(
     assert main(["up", "--name", "theirs", "--host", "existing"]) == 1
     assert "KUBECONFIG names no usable context: error: current-context" in capsys.readouterr().err
     assert config.load("theirs") is None
+
+
+def test_a_host_that_enforces_nothing_has_no_enforcer() -> None:
+    enforcing, bare = (Instance("one", 3, 2, network_policies=given) for given in (True, False))
+    assert set(worker.commands(enforcing, 1)) - set(worker.commands(bare, 1)) == {"network-policy"}
