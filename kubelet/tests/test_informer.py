@@ -78,6 +78,7 @@ def test_objects_are_given_back_as_they_came_whatever_the_first_one_was() -> Non
     for obj in objects:
         store.put(obj)
     assert [entry.object() for entry in store] == objects
+    assert [json.loads(entry.json()) for entry in store] == objects
 
 
 def test_of_a_forgotten_object_nothing_is_kept() -> None:

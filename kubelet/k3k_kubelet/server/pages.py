@@ -40,11 +40,12 @@ class Pages:
             case Page.STATS_SUMMARY:
                 return orjson.dumps(await self._summary(node)), _JSON
             case Page.PODS:
-                return orjson.dumps(self._pods(node)), _JSON
+                return self._pods(node), _JSON
 
-    def _pods(self, node: str) -> dict[str, object]:
-        items = self._usage.pods_of(node)
-        return {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items}
+    def _pods(self, node: str) -> bytes:
+        """None is decoded: a thousand would hold up the event loop for a tenth of a second."""
+        items = b",".join(self._usage.pods_of(node))
+        return b'{"kind":"PodList","apiVersion":"v1","metadata":{},"items":[%b]}' % items
 
     async def _summary(self, node: str) -> dict[str, object]:
         try:

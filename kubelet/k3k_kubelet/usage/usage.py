@@ -84,9 +84,9 @@ class Usage:
         """
         return await self._joined(self._pods.by_index("node", node))
 
-    def pods_of(self, node: str) -> list[Object]:
-        """All virtual pods that are bound to a Node, with usage or without."""
-        return [entry.object() for entry in self._pods.by_index("node", node)]
+    def pods_of(self, node: str) -> list[bytes]:
+        """All virtual pods that are bound to a Node, with usage or without, as JSON."""
+        return [entry.json() for entry in self._pods.by_index("node", node)]
 
     def uids_of(self, node: str) -> set[str]:
         """Uids of the virtual pods that are bound to a Node."""
