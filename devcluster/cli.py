@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from devcluster import config, golang, images, lifecycle
+from devcluster import config, devices, golang, images, lifecycle
 from devcluster.config import Instance
 from devcluster.errors import DevclusterError
 from devcluster.parts import Parts
@@ -68,6 +68,10 @@ def _parser() -> argparse.ArgumentParser:
         "folder of the Gateway API's CRDs",
     )
     command.set_defaults(run=_ingress_controller)
+    command = commands.add_parser(
+        "device-plugin", help="build the image of a device plugin for tests; print its archive"
+    )
+    command.set_defaults(run=_device_plugin)
     command = commands.add_parser("kubeconfig", parents=[named], help="print the path of the kubeconfig")
     command.set_defaults(run=_kubeconfig)
     command = commands.add_parser("audit-log", parents=[named], help="print the path of the audit log")
@@ -132,6 +136,10 @@ def _ingress_controller(_options: argparse.Namespace) -> None:
     progress = Progress()
     print(images.ingress_controller(progress))
     print(golang.module_folder(golang.INGRESS, "sigs.k8s.io/gateway-api", progress) / "config/crd/standard")
+
+
+def _device_plugin(_options: argparse.Namespace) -> None:
+    print(devices.image(Progress()))
 
 
 def _kubeconfig(options: argparse.Namespace) -> None:

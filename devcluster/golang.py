@@ -108,6 +108,8 @@ METRICS_SERVER = Module(
 )
 INGRESS = Module("ingress", HERE / "tools/ingress", (".",))
 """For tests alone: not every `up` builds it."""
+DEVICE_PLUGIN = Module("device-plugin", HERE / "tools/device-plugin", (".",))
+"""For tests alone, as well."""
 COREDNS = Module("coredns", HERE / "tools/coredns", ("tool",))
 """CoreDNS with the plugins of its official build: its module has them written down (plugin.cfg)."""
 CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager")
@@ -199,4 +201,5 @@ def check(progress: Progress) -> None:
     with progress.step("Go: vet and tests"):
         shell.run(program, "vet", "./...", cwd=KUBE.folder, env=ENVIRONMENT)
         shell.run(program, "test", "./networkpolicy/...", cwd=KUBE.folder, env=ENVIRONMENT)
-        shell.run(program, "vet", "./...", cwd=INGRESS.folder, env=ENVIRONMENT)
+        for module in (INGRESS, DEVICE_PLUGIN):
+            shell.run(program, "vet", "./...", cwd=module.folder, env=ENVIRONMENT)

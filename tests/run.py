@@ -109,11 +109,12 @@ class Run:
             tool("devcluster", "down", "--name", started.read_text())
         else:
             # Only here, so that runs without a cluster do not load the Kubernetes client.
-            from tests.e2e.support import ingress_controller
+            from tests.e2e.support import device_plugin, ingress_controller
             from tests.e2e.support.shared import remove_shared_clusters
 
             remove_shared_clusters(self.folder)
             ingress_controller.remove(self.folder)
+            device_plugin.remove(self.folder)
         shutil.rmtree(self.folder)
 
 
@@ -192,6 +193,15 @@ def load_ingress_controller(folder: Path, name: str) -> Path:
             tool("devcluster", "load", archive, "--name", name)
             loaded.write_text(definitions)
         return Path(loaded.read_text())
+
+
+def load_device_plugin(folder: Path, name: str) -> None:
+    """Builds the tests' device plugin and loads it into the dev cluster, once per run."""
+    with locked(folder, "device-plugin-image"):
+        loaded = folder / "device-plugin-image-loaded"
+        if not loaded.exists():
+            tool("devcluster", "load", tool("devcluster", "device-plugin"), "--name", name)
+            loaded.touch()
 
 
 def _is_up(name: str) -> bool:

@@ -14,6 +14,7 @@ import pytest
 from k3k_pulumi import direct
 from tests import run
 from tests.e2e.support.clusters import Access, View, variant
+from tests.e2e.support.device_plugin import RESOURCE, shared_devices
 from tests.e2e.support.diagnostics import describe
 from tests.e2e.support.ingress_controller import IngressController, shared_controller
 from tests.e2e.support.kubectl import Kubectl
@@ -63,6 +64,15 @@ def ingress_controller(request: pytest.FixtureRequest, host: Host) -> IngressCon
     folder = config.stash[run.FOLDER]
     definitions = run.load_ingress_controller(folder, config.option.devcluster)
     return shared_controller(folder, host.kubeconfig, definitions)
+
+
+@pytest.fixture(scope="session")
+def gpus(request: pytest.FixtureRequest, host: Host) -> str:
+    """An extended resource of which every node of the host has two pieces, from a real device plugin."""
+    folder = request.config.stash[run.FOLDER]
+    run.load_device_plugin(folder, request.config.option.devcluster)
+    shared_devices(folder, host.kubeconfig)
+    return RESOURCE
 
 
 def watch(node: pytest.Item, *kubectls: Kubectl) -> None:

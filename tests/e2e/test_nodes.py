@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.e2e.conftest import Host, MakeCluster
 from tests.e2e.support.clusters import View, both, running
+from tests.e2e.support.device_plugin import PER_NODE
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.objects import deployment, pod, template
 from tests.e2e.support.polling import eventually
@@ -70,18 +71,23 @@ def test_drain_inside_replaces_the_pods_of_a_node(cluster: View, inside: Kubectl
 
 
 def test_mirrored_nodes_are_those_of_the_host_and_leave_no_right_behind(
-    host: Host, make_cluster: MakeCluster
+    host: Host, make_cluster: MakeCluster, gpus: str
 ) -> None:
     view = make_cluster(mirror_host_nodes=True)
     inside = view.inside
     eventually(lambda: names(inside) == names(host.kubectl))
 
-    def capacities(kubectl: Kubectl) -> dict[str, Any]:
-        return {node["metadata"]["name"]: node["status"]["capacity"] for node in kubectl.get("nodes")}
+    def figures(kubectl: Kubectl) -> dict[str, Any]:
+        kinds = ("capacity", "allocatable")
+        return {
+            node["metadata"]["name"]: {kind: node["status"][kind] for kind in kinds}
+            for node in kubectl.get("nodes")
+        }
 
-    eventually(lambda: capacities(inside) == capacities(host.kubectl))  # other tests add to them meanwhile
+    eventually(lambda: figures(inside) == figures(host.kubectl))  # other tests add to them meanwhile
     for node in inside.get("nodes"):
         original = host.kubectl.get("node", node["metadata"]["name"])
+        assert node["status"]["allocatable"][gpus] == str(PER_NODE)
         assert node["status"]["addresses"] != original["status"]["addresses"]
         assert "providerID" not in node["spec"]
     inside.apply(daemon_set("agent"))
