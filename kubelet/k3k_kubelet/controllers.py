@@ -86,14 +86,16 @@ class Controllers:
         configs = ConfigController(shared)
         tokens = TokenController(shared)
         policies = NetworkPolicies(shared)
-        network_policies = Copies(shared, policies)
+        network_policies = Copies(shared, policies, copies=stores.host_policies)
         isolation = Isolation(shared, policies)
         pods = PodController(shared, self._nodes, configs, tokens, isolation)
         config = shared.config
         services = Copies(shared, Services(shared), stores.virtual_services)
         ingresses, routes = Copies(shared, Ingresses(shared)), Copies(shared, HttpRoutes(shared))
-        exposures = Copies(shared, Exposures(shared), stores.virtual_services)
-        backends = Copies(shared, Backends(shared, ingresses, routes), stores.virtual_services)
+        exposures = Copies(shared, Exposures(shared), stores.virtual_services, stores.host_policies)
+        backends = Copies(
+            shared, Backends(shared, ingresses, routes), stores.virtual_services, stores.host_policies
+        )
         entrances = Entrances(shared, policies, (exposures, backends))
         self._followed: tuple[Copies | Classes, ...] = (
             Copies(shared, ClaimKind(shared), stores.virtual_claims, stores.host_claims),
@@ -105,7 +107,7 @@ class Controllers:
             ingresses,
             routes,
             backends,
-            Copies(shared, entrances, entrances.pairs),
+            Copies(shared, entrances, entrances.pairs, stores.host_policies),
             *(Classes(shared, kind) for kind in KINDS),
         )
         told = {

@@ -11,6 +11,7 @@ import msgspec
 
 from k3k_kubelet.api import (
     CONFIG_MAPS,
+    NETWORK_POLICIES,
     NODES,
     PERSISTENT_VOLUME_CLAIMS,
     PODS,
@@ -112,6 +113,7 @@ class Stores:
         self.host_services = Store()
         self.host_nodes = Store({_UNLISTED: ranges.of_node}, reduce_host_node)
         self.host_quotas = Store(reduce=reduce_quota)
+        self.host_policies = Store({"owner": self.owners})
         self.virtual_claims, self.host_claims = Store(reduce=_reduce_claim), Store({"owner": self.owners})
         kinds = (CONFIG_MAPS, SECRETS)
         self.virtual_config = {kind.plural: Store(reduce=_reduce_to_version) for kind in kinds}
@@ -127,6 +129,12 @@ class Stores:
                 *(host, PERSISTENT_VOLUME_CLAIMS, self.host_claims),
                 namespace=namespace,
                 label_selector=selector,
+            ),
+            # Those of the library are of no virtual namespace. Several kinds of copies are NetworkPolicies.
+            Informer(
+                *(host, NETWORK_POLICIES, self.host_policies),
+                namespace=namespace,
+                label_selector=f"{selector},{identity.NAMESPACE}",
             ),
             # All of the namespace: who makes one has to know whether somebody else has the name.
             Informer(host, SERVICES, self.host_services, namespace=namespace, metadata_only=True),

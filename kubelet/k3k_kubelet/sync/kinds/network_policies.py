@@ -118,10 +118,6 @@ class NetworkPolicies(Kind):
         self._labels.clear()
         self._waiting.clear()
 
-    def reduce_host(self, host: Object) -> None:
-        """Clusters before 1.28 may have a status, which nobody needs."""
-        host.pop("status", None)
-
     def _selects_the_same(self, obj: Object, host: Object) -> bool:
         if obj["metadata"].get("deletionTimestamp") or not self.is_chosen(obj):
             return False
