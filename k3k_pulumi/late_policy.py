@@ -20,6 +20,10 @@ from k3k_pulumi.manifests import Manifest, virtual_cluster
 from k3k_pulumi.model import VirtualClusterSpec
 from k3k_pulumi.pki import ClusterPki, KeyPair, ProbeToken
 
+_NOTHING = (
+    "policy: is None: does the other stack have that output? `require_output` says so itself; without a "
+    "policy, leave the argument out"
+)
 _METADATA = ("apiVersion", "kind", "metadata")
 _NONE = KeyPair("", "")
 _NO_KEYS = ClusterPki(
@@ -63,6 +67,8 @@ def late_bodies(
     def resolve(known: Sequence[Any]) -> dict[str, Any]:
         constraints, authorization, name = known
         try:
+            if constraints is None:  # which would be no policy at all
+                raise InputError(f"VirtualCluster {parse(None).name!r}", [_NOTHING])
             spec = parse(constraints)
             made = _made(spec, authorization)
             if _titles(made) != _titles(shape):

@@ -37,10 +37,7 @@ class SharedModeNamespace(pulumi.ComponentResource):
     """Name of the namespace; there once all is in place."""
 
     def __init__(
-        self,
-        name: str,
-        args: SharedModeNamespaceArgs | None = None,
-        opts: pulumi.ResourceOptions | None = None,
+        self, name: str, args: SharedModeNamespaceArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         """Registers the namespace.
 
@@ -53,12 +50,11 @@ class SharedModeNamespace(pulumi.ComponentResource):
         Raises:
             SharedModeNamespaceInputError: Bad arguments; nothing is registered then.
         """
-        given: Mapping[str, Any] = args or {}
         try:
-            spec = SharedModeNamespaceSpec.parse(name, given)
+            spec = SharedModeNamespaceSpec.parse(name, args)
         except InputError as error:
             raise SharedModeNamespaceInputError(f"SharedModeNamespace {name!r}", error.problems) from None
-        super().__init__(TYPE, name, dict(given), opts)
+        super().__init__(TYPE, name, dict(args), opts)
         self.constraints = spec.policy.constraints
         self.namespace = self._create(spec)
         self.register_outputs({"constraints": self.constraints, "namespace": self.namespace})

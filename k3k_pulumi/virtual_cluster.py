@@ -234,7 +234,7 @@ def _read(name: str, args: VirtualClusterArgs) -> tuple[VirtualClusterSpec, pulu
 
     def parse(namespace: object, constraints: object) -> VirtualClusterSpec:
         known = {**args, "namespace": namespace, "policy": constraints}
-        if constraints is not None and not policy:
+        if constraints is not None and policy is None:
             known["policy_from_namespace"] = None  # that is where they are from
         try:
             return VirtualClusterSpec.parse(name, known)

@@ -18,6 +18,7 @@ from k3k_pulumi.direct.remove import is_ours, remove_cluster_reader
 from k3k_pulumi.direct.steps import OnStep, silent
 from k3k_pulumi.endpoint import endpoint, wait_until_ready
 from k3k_pulumi.manifests import virtual_cluster, waits_for_ready
+from k3k_pulumi.manifests.objects import POLICY
 from k3k_pulumi.model import VirtualClusterSpec
 from k3k_pulumi.pki import ClusterPki, kubeconfig
 
@@ -101,6 +102,12 @@ def check(host: Host, spec: VirtualClusterSpec) -> None:
             raise DirectError(
                 f"{about} exists already and was not made for this cluster: choose another one, or use it "
                 f"as it is with create_{field}=False"
+            )
+        policy = ((found or {}).get("metadata", {}).get("labels") or {}).get(POLICY)
+        if policy is not None and field == "control_plane_namespace":
+            raise DirectError(
+                f"{about} has the policy {policy!r}, whose quota would stop the control plane: choose "
+                "another one, or leave control_plane_namespace at its default"
             )
         if create and found is not None and "deletionTimestamp" in found["metadata"]:
             raise DirectError(f"{about} is being deleted: wait until it is gone, or choose another one")

@@ -162,6 +162,16 @@ def test_a_policy_leaves_alone_what_has_its_name_but_not_its_mark(
     assert metadata(other)[0][POLICY] == name
 
 
+def test_no_control_plane_lives_under_a_policy(host: Host, namespace: Kubectl, other: Kubectl) -> None:
+    """Its quota would stop the servers."""
+    name = unique("p")
+    bind(host, name, other)
+    where = {"namespace": namespace.namespace, "control_plane_namespace": other.namespace}
+    existing = {"create_namespace": False, "create_control_plane_namespace": False}
+    with pytest.raises(direct.DirectError, match=f"{other.namespace}' has the policy '{name}'"):
+        direct.apply("it", kubeconfig=host.kubeconfig, distribution="kubernetes", **where, **existing)
+
+
 def test_a_namespace_that_is_gone_is_not_made_again(host: Host, other: Kubectl) -> None:
     name = unique("p")
     bind(host, name, other)

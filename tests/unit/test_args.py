@@ -7,6 +7,7 @@ import pulumi
 import pytest
 from pulumi.provider.experimental.component import ComponentProvider
 
+from k3k_pulumi import SharedModeNamespace, VirtualCluster, VirtualClusterPolicy
 from k3k_pulumi.args import VirtualClusterArgs, VirtualClusterPolicyArgs
 
 
@@ -42,6 +43,21 @@ def test_of_a_policy_only_the_namespaces_take_outputs(schema: Any) -> None:
     inputs = schema["resources"]["k3k:index:Policy"]["inputProperties"]
     assert [name for name, each in inputs.items() if not each.get("plain")] == []
     assert "plain" not in inputs["namespaces"]["items"]
+
+
+def test_the_components_themselves_can_be_served_to_other_languages() -> None:
+    components = [VirtualCluster, VirtualClusterPolicy, SharedModeNamespace]
+    text = ComponentProvider(components, "k3k", None, "0.1.0").schema
+    assert text
+    found = json.loads(text)["resources"]
+    outputs = {name: set(each["properties"]) for name, each in found.items()}
+    assert outputs["k3k:index:VirtualClusterPolicy"] == {"constraints", "namespaces"}
+    assert outputs["k3k:index:SharedModeNamespace"] == {"constraints", "namespace"}
+    rules = found["k3k:index:VirtualClusterPolicy"]["inputProperties"].keys()
+    assert found["k3k:index:SharedModeNamespace"]["inputProperties"].keys() == rules | {
+        "namespace",
+        "tenants",
+    }
 
 
 def test_every_field_has_a_description_of_one_line(schema: Any) -> None:
