@@ -78,6 +78,17 @@ def test_workloads_wait_for_all_they_need(deploy: Deploy) -> None:
         assert {"NetworkPolicy", "SecretPatch", "ConfigMapPatch", "Service"} <= kinds
 
 
+def test_the_proof_of_network_policies_is_awaited_after_all_it_needs(deploy: Deploy) -> None:
+    name = "c-network-probe-workloads"
+    assert name not in {each.name for each in deploy().registrations}
+    done = deploy(require_network_policy=True)
+    job = done.one(":Job", name)
+    assert {urn(done, ":NetworkPolicy", name), urn(done, ":Service", name)} <= set(job.request.dependencies)
+    annotations = job.plain["metadata"]["annotations"]
+    assert "pulumi.com/skipAwait" not in annotations
+    assert annotations["pulumi.com/replaceUnready"] == "true"  # a Job that has failed never succeeds
+
+
 def test_objects_go_with_their_namespace_but_the_kubelet_goes_first(deploy: Deploy) -> None:
     done = deploy()
     control_plane = urn(done, "Namespace", "c-control-plane")
