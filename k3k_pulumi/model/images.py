@@ -1,7 +1,7 @@
-"""Image references and the registries that they are from, as container runtimes read them.
+"""Names of images and the registries that they are from.
 
-https://pkg.go.dev/github.com/distribution/reference: a name whose first part is no host is one of Docker Hub,
-and one of a single part is in its `library`.
+Source of the rules: github.com/distribution/reference, by which kubelets and container runtimes read names
+(ParseNormalizedNamed). The virtual kubelet has the same ones for workloads.
 """
 
 from __future__ import annotations
@@ -14,66 +14,65 @@ from pydantic import AfterValidator
 
 from k3k_pulumi.model.parts import rule
 
-_HUB, _OFFICIAL = "docker.io", "library"
-_HUB_ALIASES = frozenset({_HUB, "index.docker.io"})
-_HOST = re.compile(r"[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?(:[0-9]{1,5})?|\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
-_PART = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*")
-_RULE = (
-    "must be a registry with its domain, or a path there of whole parts, like registry.example.com/team/ or "
-    "docker.io/library/"
+_HUB, _OLD_HUB, _OFFICIAL = "docker.io", "index.docker.io", "library/"
+_PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
+_HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
+_DIGEST = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
+_REFERENCE = re.compile(
+    rf"(?P<host>{_HOST})/(?P<path>{_PART}(?:/{_PART})*)(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(?:@{_DIGEST})?"
 )
+_ID = re.compile(rf"[a-f0-9]{{64}}|{_DIGEST}")
+"""An image that a node has already, whatever registry it came from: runtimes take it in place of a name."""
+_MAX_PATH = 255
+_REGISTRY = re.compile(rf"(?:localhost|(?=[^/]*[.:]){_HOST})(?:/{_PART})*/?")
 
 
-def repository(reference: str) -> tuple[str, ...]:
-    """The parts of an image's full name, without tag and digest; the host is the first one.
+def repository(image: str) -> str | None:
+    """The full name of an image, `docker.io/library/nginx` for `nginx:1`, without tag and digest.
 
-    `nginx:1.27` is `("docker.io", "library", "nginx")`.
+    Returns:
+        None for what is no name: the id of an image, or nothing that a runtime would take.
     """
-    name = reference.partition("@")[0]
-    head, slash, last = name.rpartition("/")
-    parts = f"{head}{slash}{last.partition(':')[0]}".split("/")
-    if len(parts) == 1 or not _is_host(parts[0]):
-        parts.insert(0, _HUB)
-    return _canonical(parts) if len(parts) > 2 or not _is_hub(parts[0]) else (_HUB, _OFFICIAL, parts[1])
+    if _ID.fullmatch(image):
+        return None
+    found = _REFERENCE.fullmatch("/".join(_split(image)))
+    if found is None or len(found["path"]) > _MAX_PATH:
+        return None
+    return f"{found['host']}/{found['path']}"
 
 
-def is_from(reference: str, registries: Iterable[str]) -> bool:
-    """Whether one of the prefixes covers an image. One that is no proper reference, none covers."""
-    parts = repository(reference)
-    if not all(map(_PART.fullmatch, parts[1:])):
-        return False
-    return any(covers(prefix, "/".join(parts)) for prefix in registries)
+def is_from(image: str, registries: Iterable[str]) -> bool:
+    """Whether an image is of one of some registries or parts of them, compared by whole parts of names."""
+    name = repository(image)
+    return name is not None and any(covers(each, name) for each in registries)
 
 
-def covers(prefix: str, other: str) -> bool:
-    """Whether every image of a prefix `other` is one of `prefix`."""
-    wide, narrow = _registry_parts(prefix), _registry_parts(other)
-    return narrow[: len(wide)] == wide
+def covers(registry: str, other: str) -> bool:
+    """Whether a registry, or part of one, has all of another part, or an image by its full name."""
+    return f"{other.rstrip('/')}/".startswith(f"{registry.rstrip('/')}/")
 
 
 def _check_registry(text: str) -> str:
-    parts = text.removesuffix("/").split("/")
-    if not _is_host(parts[0]) or not _HOST.fullmatch(parts[0]) or not all(map(_PART.fullmatch, parts[1:])):
-        raise ValueError(_RULE)
+    if not _REGISTRY.fullmatch(text) or len(text) > _MAX_PATH:
+        raise ValueError(
+            "must be a registry with its domain, or whole parts of names there, like "
+            "registry.example.com/team/ or docker.io/library/"
+        )
     return text
 
 
+def _split(image: str) -> tuple[str, str]:
+    """Domain and the rest, as Docker tells them apart."""
+    first, slash, rest = image.partition("/")
+    is_host = first == "localhost" or "." in first or ":" in first or first != first.lower()
+    host, remote = (first, rest) if slash and is_host else (_HUB, image)
+    if host == _OLD_HUB:
+        host = _HUB
+    if host == _HUB and "/" not in remote:
+        remote = f"{_OFFICIAL}{remote}"
+    return host, remote
+
+
 Registry = Annotated[str, AfterValidator(rule(_check_registry))]
-"""A prefix of images' full names; a slash at its end changes nothing."""
-
-
-def _registry_parts(prefix: str) -> tuple[str, ...]:
-    return _canonical(prefix.removesuffix("/").split("/"))
-
-
-def _canonical(parts: list[str]) -> tuple[str, ...]:
-    host = parts[0].lower()
-    return (_HUB if _is_hub(host) else host, *parts[1:])
-
-
-def _is_hub(host: str) -> bool:
-    return host.lower() in _HUB_ALIASES
-
-
-def _is_host(part: str) -> bool:
-    return part == "localhost" or "." in part or ":" in part or part != part.lower()
+"""A registry or the beginning of the names in one; a slash at its end changes nothing."""

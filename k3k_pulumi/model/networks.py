@@ -114,6 +114,11 @@ def overlap(one: Network, other: Network) -> bool:
     return one.version == other.version and one.overlaps(other)
 
 
+def contains(outer: Network, inner: Network) -> bool:
+    """Whether a range has all addresses of another one."""
+    return overlap(outer, inner) and outer.prefixlen <= inner.prefixlen
+
+
 def collapse(networks: Iterable[Network], version: int) -> list[str]:
     """The ranges of one address family as text, sorted, without those that others contain."""
     members: Sequence[Network] = [network for network in networks if network.version == version]

@@ -198,3 +198,9 @@ class VirtualClusterPolicySpec(Part):
         """What clusters have to know of the policy, as JSON has it: without namespaces and defaults."""
         given = self.model_dump(mode="json", exclude_defaults=True, exclude={"name", "namespaces"})
         return {"apiVersion": API_VERSION, "name": self.name, **given}
+
+    @property
+    def workloads(self) -> dict[str, Any]:
+        """`pods` as it limits clusters: with `image_registries`, where it has none of its own."""
+        registries = self.image_registries
+        return self.pods if registries is None else {"imageRegistries": list(registries), **self.pods}

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, PlainValidator, StrictBool, ValidationError, ValidationInfo, field_validator
 
 from k3k_pulumi.errors import InputError
-from k3k_pulumi.model import names, networks, parts, versions
+from k3k_pulumi.model import limits, names, networks, parts, versions
 from k3k_pulumi.model.dns import Dns, contradictions
 from k3k_pulumi.model.document import DOCUMENT
 from k3k_pulumi.model.parts import Cidr, Integer, Part, below, choices, fragment, lines, rule, wrong
@@ -95,7 +95,8 @@ class VirtualClusterSpec(Part):
     def parse(cls, name: str, args: Mapping[str, Any]) -> VirtualClusterSpec:
         """Checks the arguments of the virtual cluster `name` and fills in the defaults.
 
-        A key with the value None counts as absent, at every level.
+        A key with the value None counts as absent, at every level. With the constraints of a policy in
+        `policy`, the specification has what holds under it.
 
         Raises:
             InputError: With all problems found, not only the first.
@@ -104,6 +105,10 @@ class VirtualClusterSpec(Part):
         problems = [unknown("name", cls)] if "name" in args else []
         try:
             spec = cls.model_validate({**args, "name": name})
+            if spec.policy and not problems:
+                taken, problems = limits.resolve(spec, spec.policy)
+                if not problems:
+                    spec = cls.model_validate({**args, **taken, "name": name})
         except ValidationError as error:
             problems += describe(error, cls)
         if problems:

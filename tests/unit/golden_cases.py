@@ -67,6 +67,9 @@ CASES: dict[str, dict[str, Any]] = {
             }
         },
         "priority_class": "platform",
+        "runtime_class": "kata",
+        "host_users": False,
+        "security_context": {"run_as_user": 2000, "fs_group": 3000, "supplemental_groups": [4000]},
         "pods": {"host_pid": True, "volumeTypes": ["secret"]},
         "labels": {"cost-center": "42"},
         "annotations": {"example.com/owner": "team"},

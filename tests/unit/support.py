@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from k3k_pulumi.manifests import Manifest, virtual_cluster
-from k3k_pulumi.model import VirtualClusterSpec
+from k3k_pulumi.model import VirtualClusterPolicySpec, VirtualClusterSpec
 from k3k_pulumi.pki import ClusterPki, KeyPair, ProbeToken
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -20,6 +20,16 @@ DISTRIBUTIONS = pytest.mark.parametrize("distribution", ["kubernetes", "k3s"])
 def spec(name: str = "c", /, **args: Any) -> VirtualClusterSpec:
     """A spec in the namespace `team`, of the distribution `kubernetes` unless `args` say otherwise."""
     return VirtualClusterSpec.parse(name, {"namespace": "team", "distribution": "kubernetes", **args})
+
+
+def constraints(**rules: Any) -> dict[str, Any]:
+    """Those of a policy `team`, bound to the namespace `team`."""
+    return VirtualClusterPolicySpec.parse("team", {"namespaces": ["team"], **rules}).constraints
+
+
+def under(rules: dict[str, Any], **args: Any) -> VirtualClusterSpec:
+    """The spec of a cluster `c` in the namespace `team`, under a policy of these rules."""
+    return VirtualClusterSpec.parse("c", {"namespace": "team", "policy": constraints(**rules), **args})
 
 
 def marked_pki() -> ClusterPki[str]:

@@ -7,6 +7,8 @@ from pydantic import BaseModel
 from k3k_pulumi.args import VirtualClusterArgs, VirtualClusterPolicyArgs
 from k3k_pulumi.errors import InputError
 from k3k_pulumi.model import VirtualClusterPolicySpec, VirtualClusterSpec
+from k3k_pulumi.model.pod_security import SAFE_SYSCTLS, SECURITY_CONTEXT
+from k3k_pulumi.model.text import one_of
 from tests.unit.support import manifests, spec
 
 LONG = "c" * 46
@@ -27,6 +29,8 @@ NAMESPACE_RULE = (
     "must be lower-case letters, digits and '-', begin and end with a letter or digit, and have at most 63 "
     "characters"
 )
+RESTRICTED = "the control plane's namespace has the Pod Security level restricted"
+SECURITY_KEYS = one_of(SECURITY_CONTEXT)
 HOST_RULE = "must be a DNS name in lower case or an IP address, without scheme and port"
 K3S_FORMAT = "must be written like v1.34.4+k3s1 (v1.34.4-k3s1 is accepted too) for the distribution 'k3s'"
 
@@ -228,6 +232,50 @@ K3S_FORMAT = "must be written like v1.34.4+k3s1 (v1.34.4-k3s1 is accepted too) f
             "priority_class: '' must be the name of a Kubernetes object (RFC 1123 subdomain)",
         ),
         (
+            {"runtime_class": "Kata"},
+            "runtime_class: 'Kata' must be the name of a Kubernetes object (RFC 1123 subdomain)",
+        ),
+        ({"host_users": "no"}, "host_users: 'no' must be true or false"),
+        ({"security_context": []}, f"security_context: [] must be a map with keys of {SECURITY_KEYS}"),
+        (
+            {"security_context": {"runAsUsr": 5}},
+            "security_context.runAsUsr: unknown key; did you mean 'runAsUser'?",
+        ),
+        *(
+            (
+                {"security_context": {"run_as_user": value}},
+                f"security_context.runAsUser: {value!r} must be a whole number from 1 to 2147483647: "
+                f"{RESTRICTED}",
+            )
+            for value in (0, -1, 0.0, 1.5, True, "65532", 2**31)
+        ),
+        (
+            {"security_context": {"runAsNonRoot": False}},
+            f"security_context.runAsNonRoot: False must be true: {RESTRICTED}",
+        ),
+        (
+            {"security_context": {"seccompProfile": {"type": "Unconfined"}}},
+            "security_context.seccompProfile.type: 'Unconfined' must be RuntimeDefault or Localhost: "
+            f"{RESTRICTED}",
+        ),
+        (
+            {"security_context": {"se_linux_options": {"type": "spc_t"}}},
+            "security_context.seLinuxOptions.type: 'spc_t' must be container_t, container_init_t, "
+            f"container_kvm_t or container_engine_t: {RESTRICTED}",
+        ),
+        (
+            {"security_context": {"seLinuxOptions": {"user": "system_u"}}},
+            "security_context.seLinuxOptions.user: unknown key; known here: level, type",
+        ),
+        (
+            {"security_context": {"fs_group": -1}},
+            "security_context.fsGroup: -1 must be a whole number from 0 to 2147483647",
+        ),
+        (
+            {"security_context": {"windowsOptions": {"hostProcess": True}}},
+            "security_context.windowsOptions: unknown key; did you mean 'seLinuxOptions'?",
+        ),
+        (
             {"pods": {"hostPid": True}},
             "pods.hostPid: unknown key; did you mean 'hostPID'?",
         ),
@@ -239,6 +287,12 @@ K3S_FORMAT = "must be written like v1.34.4+k3s1 (v1.34.4-k3s1 is accepted too) f
             {"labels": {"k3k-pulumi.io/cluster": "x"}},
             "labels: {'k3k-pulumi.io/cluster': 'x'} has the key 'k3k-pulumi.io/cluster', which k3k_pulumi "
             "sets itself: choose another one",
+        ),
+        # An older version of a level is a weaker one.
+        (
+            {"labels": {"pod-security.kubernetes.io/enforce-version": "v1.18"}},
+            "labels: {'pod-security.kubernetes.io/enforce-version': 'v1.18'} has the key "
+            "'pod-security.kubernetes.io/enforce-version', which k3k_pulumi sets itself: choose another one",
         ),
         (
             {"labels": {"a": "b c"}},
@@ -307,6 +361,13 @@ def test_whole_numbers_may_be_floats_as_pulumis_plugins_send_them() -> None:
     given = spec(servers=1.0, tolerations=[{"tolerationSeconds": 5.0}])
     assert given.servers == 1
     assert repr(given.tolerations) == "[{'tolerationSeconds': 5}]"
+
+
+def test_what_restricted_allows_of_sysctls_is_what_pods_may_have_by_default() -> None:
+    given = spec(security_context={"sysctls": [{"name": name, "value": "1"} for name in SAFE_SYSCTLS]})
+    assert [each["name"] for each in given.security_context["sysctls"]] == list(SAFE_SYSCTLS)
+    with pytest.raises(InputError, match=r"security_context.sysctls\[0\].name: 'kernel.msgmax' must be "):
+        spec(security_context={"sysctls": [{"name": "kernel.msgmax", "value": "1"}]})
 
 
 @pytest.mark.parametrize("text", ["v1.34.4+k3s1", "v1.34.4-k3s1"])
