@@ -67,7 +67,9 @@ def tolerations(allowed: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
         return False
     if exists:
         return True
-    return wanted.get("operator", "Equal") == "Equal" and wanted.get("value", "") == allowed.get("value", "")
+    return wanted.get("operator", "Equal") == "Equal" and same(
+        allowed.get("value", ""), wanted.get("value", "")
+    )
 
 
 def data_sources(allowed: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

@@ -162,6 +162,14 @@ def _host_cidrs(case: Case) -> Any:
     return _texts(dict.fromkeys(found)) if case.policy.host_cidrs else None
 
 
+def _require_network_policy(case: Case) -> Any:
+    required = case.policy.require_network_policy
+    if required and case.given("require_network_policy") and not case.spec.require_network_policy:
+        scope = case.scope("require_network_policy", "require_network_policy")
+        scope.other(case.spec.require_network_policy, required)
+    return required or None
+
+
 def _mirror_host_nodes(case: Case) -> None:
     if case.spec.mirror_host_nodes and not case.policy.mirror_host_nodes:
         case.scope("mirror_host_nodes", "mirror_host_nodes").more(True, False)
@@ -256,6 +264,7 @@ LIMITED: Mapping[str, Rule] = {
     "egress": _egress,
     "egress_cidrs": _egress_cidrs,
     "host_cidrs": _host_cidrs,
+    "require_network_policy": _require_network_policy,
     "node_selector": _node_selector,
     "tolerations": _tolerations,
     "affinity": _affinity,
@@ -282,7 +291,7 @@ FREE = frozenset(
         ),
         *("service_cidr", "cluster_domain", "labels", "annotations"),
         *("dns.replicas", "dns.upstreams", "dns.stub_zones", "dns.host_names", "dns.host_domain"),
-        *("expose.host", "expose.node_port", "expose.annotations"),
+        *("expose.host", "expose.node_port", "expose.annotations", "expose.external_traffic_policy"),
         *("persistence.type", "persistence.size", "resources", "node_capacity"),
     }
 )

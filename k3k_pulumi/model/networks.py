@@ -164,11 +164,6 @@ def _cut(network: Network, hole: Network) -> list[Network]:
     return list(network.address_exclude(hole))  # type: ignore[arg-type]
 
 
-def contains(outer: Network, inner: Network) -> bool:
-    """Whether `inner` has no address that `outer` lacks."""
-    return overlap(outer, inner) and outer.prefixlen <= inner.prefixlen
-
-
 def _behind_nat64(network: ipaddress.IPv4Network) -> ipaddress.IPv6Network:
     address = int(_NAT64.network_address) | int(network.network_address)
     return ipaddress.IPv6Network((address, _NAT64.prefixlen + network.prefixlen))

@@ -198,6 +198,12 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         f"['fc00::/7']): {LEAVE}",
     ),
     (
+        {"require_network_policy": True},
+        {"require_network_policy": False},
+        "require_network_policy: False is not what VirtualClusterPolicy 'team' requires "
+        f"(require_network_policy: True): {LEAVE}",
+    ),
+    (
         {},
         {"mirror_host_nodes": True},
         "mirror_host_nodes: True is more than VirtualClusterPolicy 'team' allows (mirror_host_nodes: False): "

@@ -55,6 +55,8 @@ TAKEN: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ),
     ({"host_cidrs": ["198.51.100.0/24"]}, {"host_cidrs": []}, {"host_cidrs": ["198.51.100.0/24"]}),
     ({}, {"host_cidrs": ["203.0.113.0/24"]}, {"host_cidrs": ["203.0.113.0/24"]}),
+    ({"require_network_policy": True}, {}, {"require_network_policy": True}),
+    ({}, {"require_network_policy": True}, {"require_network_policy": True}),
     ({"mirror_host_nodes": True}, {}, {"mirror_host_nodes": False}),
     ({"mirror_host_nodes": True}, {"mirror_host_nodes": True}, {"mirror_host_nodes": True}),
     ({"control_plane_defaults": {"node_selector": POOL_A}}, {}, {"node_selector": POOL_A}),
