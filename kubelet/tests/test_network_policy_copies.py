@@ -298,6 +298,8 @@ def test_an_exposed_pod_that_is_isolated_is_open_to_whom_both_let_in(clusters: C
         await world.until_host(NETWORK_POLICIES, "web:services", lambda _: True)
         clusters.set_policy()
         await open_to(80, 81)
+        await world.virtual.patch(SERVICES, world.namespace, "web", {"spec": {"ports": each[1:]}})
+        await open_to(81)
         await world.virtual.delete(NETWORK_POLICIES, world.namespace, "guard")
         await world.host_gone(NETWORK_POLICIES, "web:guard:admitted")
 

@@ -141,7 +141,10 @@ class Entrances(Kind):
         return [copies for copies in self._openings if copies.copy(*service.key) is not None]
 
     def _service_changed(self, change: Change) -> None:
-        self._look(change.entry.namespace)
+        """Of the Services of a namespace few are exposed; that is told by what opens their pods."""
+        for pair in self.pairs.by_index(NAMESPACE, change.entry.namespace):
+            if _service(pair.object()) == change.entry.key:
+                self.copies.look(*pair.key)
 
     def _opening_changed(self, change: Change) -> None:
         owner = self.shared.stores.owner(change.entry)
