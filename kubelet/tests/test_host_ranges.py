@@ -87,6 +87,8 @@ def configured(clusters: Clusters, **changed: Any) -> Iterator[None]:
         clusters.stop_kubelet()
         file.write_text(before)
         clusters.start_kubelet()
+        # API servers inside ask it about the Services of the next test.
+        asyncio.run(eventually(lambda: ask(clusters, "/readyz")[0] == 200))
 
 
 def test_a_pods_node_with_such_an_address_makes_it_not_ready(clusters: Clusters) -> None:
@@ -141,6 +143,7 @@ def test_it_does_not_start_on_such_a_host(clusters: Clusters) -> None:
     finally:
         (clusters.directory / "config.json").write_text(before)
         clusters.start_kubelet()
+    asyncio.run(eventually(lambda: ask(clusters, "/readyz")[0] == 200))
     assert result.returncode == 1
     last = result.stderr.splitlines()[-1]
     assert "k3k-kubelet: the host has addresses that are neither private nor in host_cidrs" in last
