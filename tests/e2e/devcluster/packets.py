@@ -172,7 +172,9 @@ def _pods(
         made["spec"]["securityContext"] = {"runAsUser": 0}  # who may ping
         plain.create(made)
     clusters.tenant.workloads.create(host_pod("beside", KUBELET, near, COMMAND))
-    found = {name: addresses(running(kubectl, f"app={name}", 1)[0]) for name, kubectl in inside.items()}
+    found: dict[str, Sequence[str]] = {
+        name: addresses(running(kubectl, f"app={name}", 1)[0]) for name, kubectl in inside.items()
+    }
     for kubectl, names in (
         (plain, ("plain", "near-node", "far-node")),
         (clusters.tenant.workloads, ("beside",)),

@@ -119,7 +119,7 @@ def _address(inside: list[str], address: str, option: str) -> None:
 
 def _routes(instance: Instance, addresses: Mapping[str, Sequence[str]], verb: str) -> None:
     """Every node's routes to the stand-ins."""
-    links = {family.nodes.version: str(family.nodes[_LINK]) for family in instance.families}
+    links: dict[int, str] = {family.nodes.version: str(family.nodes[_LINK]) for family in instance.families}
     for node in instance.node_names:
         inside = ["nsenter", f"--net={instance.namespace(node)}"]
         for address in (each for some in addresses.values() for each in some):

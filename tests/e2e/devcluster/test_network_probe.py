@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def bare(request: pytest.FixtureRequest) -> Iterator[Path]:
 
 
 def test_without_enforcement_there_is_no_cluster_for_who_demands_proof(bare: Path) -> None:
-    args = {"namespace": "team", "kubeconfig": bare, "distribution": "kubernetes"}
+    args: dict[str, Any] = {"namespace": "team", "kubeconfig": bare, "distribution": "kubernetes"}
     with pytest.raises(direct.DirectError) as failure:
         direct.apply(
             "demands", **args, persistence={"type": "ephemeral"}, require_network_policy=True, timeout=300

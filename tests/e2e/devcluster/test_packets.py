@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from k3k_pulumi.manifests.policy.namespace import namespace_objects
+from k3k_pulumi.model.policy import VirtualClusterPolicySpec
 from tests import run
 from tests.e2e.conftest import watch
 from tests.e2e.devcluster.command import NAME, Own
@@ -114,21 +116,18 @@ def test_who_reaches_what(net: Net, egress: str) -> None:
     net.obeys(answers)
 
 
-def test_a_namespace_wide_default_deny_changes_nothing_for_a_cluster(net: Net) -> None:
-    """As a VirtualClusterPolicy has it: what closes are the other pods of the namespaces."""
+def test_a_policys_default_deny_changes_nothing_for_a_cluster(net: Net) -> None:
+    """What closes are the other pods of its namespaces."""
     answers = expected("internet")
     net.set_egress({})
     open_to = {"kubelet", "plain", "near-node", "far-node", "internet", "elsewhere"}
     beside = {(source, "pod beside"): source in open_to for source in SOURCES}
     net.obeys({**answers, **beside})
-    for kubectl in (net.tenant.workloads, net.tenant.control_plane):
-        kubectl.apply(
-            {
-                "apiVersion": "networking.k8s.io/v1",
-                "kind": "NetworkPolicy",
-                "metadata": {"name": "policy.default-deny"},
-                "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
-            }
-        )
+    namespaces = [net.tenant.workloads.namespace, net.tenant.control_plane.namespace]
+    policy = VirtualClusterPolicySpec.parse("policy", {"namespaces": namespaces})
+    for namespace in namespaces:
+        for manifest in namespace_objects(policy, namespace):
+            if manifest["kind"] == "NetworkPolicy":
+                net.host.apply(manifest)
     beside = {(source, "pod beside"): source == "near-node" for source in SOURCES}  # its own node
     net.obeys({**answers, **beside})
