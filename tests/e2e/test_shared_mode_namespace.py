@@ -61,7 +61,7 @@ def test_two_clusters_share_it(host: Host, name: str, make_cluster: MakeCluster)
 
     eventually(refused)
     one.inside("delete", "pod", "web")
-    running(two.inside, "app=more", 1, timeout=120)
+    running(two.inside, "app=more", 1)
 
     for verb, resource in (("list", "pods"), ("get", "pods/log"), ("list", "resourcequotas")):
         assert may(host, name, verb, resource), (verb, resource)
