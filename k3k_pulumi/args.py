@@ -220,6 +220,12 @@ class VirtualClusterArgs(TypedDict, total=False):
         "than a Node for each that runs one of its pods. Gives the virtual kubelet the right to read all "
         "Nodes of the host, by a ClusterRole of its own. False by default."
     )
+    admission_policy: Optional[bool]
+    (
+        "Whether the host's API server itself refuses pods of the virtual kubelet that `pods` does not "
+        "allow, by a ValidatingAdmissionPolicy of the cluster's own: a second wall behind the kubelet's. "
+        "Needs Kubernetes 1.30 on the host, and the right to make such policies. False by default."
+    )
     node_capacity: Optional[NodeCapacityArgs]
     (
         "What the cluster's Nodes claim to have, without `mirror_host_nodes`. By default what ResourceQuotas "

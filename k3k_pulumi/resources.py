@@ -187,7 +187,8 @@ class Objects:
             half = "workloads" if metadata["name"] == self._namespace else "control-plane"
             return f"{metadata['labels'][CLUSTER]}-{half}"
         if "namespace" not in metadata:
-            return f"{metadata['labels'][CLUSTER]}-nodes"
+            part = "admission" if manifest["kind"].startswith("ValidatingAdmission") else "nodes"
+            return f"{metadata['labels'][CLUSTER]}-{part}"
         name: str = metadata["name"]
         return f"{name}-workloads" if metadata["namespace"] == self._namespace else name
 

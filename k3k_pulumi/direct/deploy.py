@@ -14,7 +14,7 @@ from k3k_pulumi.direct.host import DirectError, Host, Object, Ref
 from k3k_pulumi.direct.keys import keys
 from k3k_pulumi.direct.ranges import check_ranges
 from k3k_pulumi.direct.reasons import explain
-from k3k_pulumi.direct.remove import is_ours, remove_cluster_reader
+from k3k_pulumi.direct.remove import is_ours, remove_cluster_scoped
 from k3k_pulumi.direct.steps import OnStep, silent
 from k3k_pulumi.endpoint import endpoint, wait_until_ready
 from k3k_pulumi.manifests import virtual_cluster, waits_for_ready
@@ -58,8 +58,8 @@ def deploy(
             raise DirectError(f"{error} of an earlier run is still there after {timeout:g} s") from error
         for manifest in manifests:
             host.apply(manifest)
-        if not any(manifest["kind"] == "ClusterRole" for manifest in manifests):
-            remove_cluster_reader(host, spec.names)  # of an earlier run
+        # Of an earlier run.
+        remove_cluster_scoped(host, spec.names, keep={Ref.of(manifest) for manifest in manifests})
     try:
         with on_step("Control plane starts"):
             url = _endpoint(host, spec, deadline)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from k3k_pulumi.direct.host import DirectError, ForbiddenError, Host, Object, Ref
+from k3k_pulumi.direct.host import DirectError, ForbiddenError, Host, Object, Ref, UnknownKindError
 from k3k_pulumi.direct.steps import OnStep, silent
 from k3k_pulumi.model.names import PREFIX, Names, default_control_plane_namespace
 
@@ -14,6 +14,8 @@ CLUSTER = f"{PREFIX}cluster"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "k3k-pulumi"
 ANCHORS = f"{MANAGED_BY}={MANAGER},{PREFIX}component=anchor"
+
+_ADMISSION, _RBAC = "admissionregistration.k8s.io/v1", "rbac.authorization.k8s.io/v1"
 
 # The namespaced kinds that `manifests` and the virtual kubelet make, in the order of their removal: what
 # makes pods, pods, what pods use, and last the NetworkPolicies that confine the pods.
@@ -27,8 +29,8 @@ _KINDS = (
     ("v1", "PersistentVolumeClaim"),
     ("v1", "ConfigMap"),
     ("v1", "Secret"),
-    ("rbac.authorization.k8s.io/v1", "RoleBinding"),
-    ("rbac.authorization.k8s.io/v1", "Role"),
+    (_RBAC, "RoleBinding"),
+    (_RBAC, "Role"),
     ("v1", "ServiceAccount"),
     ("coordination.k8s.io/v1", "Lease"),
     ("networking.k8s.io/v1", "NetworkPolicy"),
@@ -108,7 +110,7 @@ def remove(
             _delete(host, pods, grace_period=grace_period)
             _wait_until_gone(host, [*pods, *control_plane], deadline)
         with on_step("Remove what is left"):
-            remove_cluster_reader(host, Names(name, namespace, elsewhere))
+            remove_cluster_scoped(host, Names(name, namespace, elsewhere))
             # Not before the pods are gone: a namespace may lose its NetworkPolicies before its pods.
             left = [*_remove_namespace(host, name, namespace), *_remove_namespace(host, name, elsewhere)]
             _wait_until_gone(host, left, deadline)
@@ -119,16 +121,28 @@ def remove(
         ) from error
 
 
-def remove_cluster_reader(host: Host, names: Names) -> None:
-    """Takes the kubelet's right to read what is no cluster's own on the host, if it has it.
+def remove_cluster_scoped(host: Host, names: Names, keep: Collection[Ref] = ()) -> None:
+    """Takes away what a cluster has outside of namespaces: rights to read, and its admission policy.
 
     Who may not look for it has not given it either: users who hold namespaced rights alone pass.
+
+    Args:
+        host: where it is.
+        names: of the cluster.
+        keep: what stays.
     """
-    for kind in ("ClusterRoleBinding", "ClusterRole"):
-        ref = Ref("rbac.authorization.k8s.io/v1", kind, "", names.cluster_reader)
+    for api_version, kind, name in (
+        (_RBAC, "ClusterRoleBinding", names.cluster_reader),
+        (_RBAC, "ClusterRole", names.cluster_reader),
+        (_ADMISSION, "ValidatingAdmissionPolicyBinding", names.admission_policy),
+        (_ADMISSION, "ValidatingAdmissionPolicy", names.admission_policy),
+    ):
+        ref = Ref(api_version, kind, "", name)
+        if ref in keep:
+            continue
         try:
             found = host.get(ref)
-        except ForbiddenError:
+        except (ForbiddenError, UnknownKindError):  # an older host has no admission policies
             continue
         if found is not None and is_ours(found, names.cluster):
             host.delete(ref)

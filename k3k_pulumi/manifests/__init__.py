@@ -8,6 +8,7 @@ from k3k_pulumi.manifests import control_plane, dns, kubelet, network_probe
 from k3k_pulumi.manifests.namespaces import anchor, namespaces
 from k3k_pulumi.manifests.network import network_policies
 from k3k_pulumi.manifests.objects import Manifest
+from k3k_pulumi.manifests.policy.admission import cluster_admission_policy
 from k3k_pulumi.manifests.rbac import roles, service_accounts
 from k3k_pulumi.manifests.secrets import secrets
 from k3k_pulumi.manifests.services import services
@@ -30,6 +31,7 @@ def virtual_cluster(spec: VirtualClusterSpec, pki: ClusterPki[Value]) -> list[Ma
         anchor(spec),
         *service_accounts(spec),
         *roles(spec),
+        *cluster_admission_policy(spec),
         *network_policies(spec),
         *services(spec),
         *network_probe.services(spec),

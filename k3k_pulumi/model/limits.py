@@ -285,6 +285,7 @@ FREE = frozenset(
             "create_control_plane_namespace",
             "policy",
             "policy_from_namespace",
+            "admission_policy",
             "servers",
             "kubelet_replicas",
             "image_pull_secrets",

@@ -104,6 +104,14 @@ class Names:
         return f"{PREFIX.rstrip('/')}:{self.control_plane_namespace}:{self.cluster}"
 
     @property
+    def admission_policy(self) -> str:
+        """ValidatingAdmissionPolicy and its binding, for the pods that the kubelet writes.
+
+        As with `cluster_reader`; names of this kind have no colon, and those of clusters no dot.
+        """
+        return f"{self.cluster}.{self.control_plane_namespace}.{PREFIX.rstrip('/')}"
+
+    @property
     def dns(self) -> str:
         """Deployment of CoreDNS, its Service, ServiceAccount, ConfigMap, NetworkPolicy."""
         return f"{self.cluster}-dns"

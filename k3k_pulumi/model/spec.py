@@ -85,6 +85,7 @@ class VirtualClusterSpec(Part):
     host_users: StrictBool | None = None
     security_context: SecurityContext = Field(default_factory=dict)
     mirror_host_nodes: StrictBool = False
+    admission_policy: StrictBool = False
     node_capacity: parts.NodeCapacity = parts.NodeCapacity()
     pods: Annotated[dict[str, Any], fragment(DOCUMENT["pods"])] = Field(default_factory=dict)
     sync: Annotated[dict[str, Any], fragment(DOCUMENT["sync"])] = Field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from k3k_pulumi.manifests.objects import Manifest
+from k3k_pulumi.manifests.policy.admission import admission_policy
 from k3k_pulumi.manifests.policy.namespace import (
     NAMESPACED_KINDS,
     constraints_of,
@@ -28,5 +29,4 @@ __all__ = [
 
 def cluster_objects(spec: VirtualClusterPolicySpec) -> list[Manifest]:
     """What a policy has once on the host, whatever its namespaces are."""
-    del spec
-    return []
+    return admission_policy(spec)
