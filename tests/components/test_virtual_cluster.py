@@ -123,6 +123,15 @@ def test_the_right_to_read_nodes_is_one_of_the_cluster_alone(deploy: Deploy) -> 
     assert not deploy().all(f"{group}:ClusterRole")
 
 
+def test_an_admission_policy_is_one_of_the_cluster_alone(deploy: Deploy) -> None:
+    group = "kubernetes:admissionregistration.k8s.io/v1:ValidatingAdmissionPolicy"
+    for type_ in (group, f"{group}Binding"):
+        made = deploy(admission_policy=True).one(type_, "c-admission")
+        assert made.plain["metadata"]["name"] == "c.team-c-control-plane.k3k-pulumi.io"
+        assert not made.request.deletedWith
+    assert not deploy().all(group)
+
+
 def test_data_of_secrets_and_config_maps_comes_by_patches(deploy: Deploy) -> None:
     done = deploy(**K3S)
     for kind in ("Secret", "ConfigMap"):
