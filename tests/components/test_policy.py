@@ -66,6 +66,13 @@ def test_each_namespace_is_read_patched_and_filled(preview: bool) -> None:
     assert done.outputs["namespaces"].value == ["team", "other"]
 
 
+def test_what_a_policy_has_once_on_the_host_is_made_once(preview: bool) -> None:
+    done = bind(preview, lambda: ["team", "other"], admission_policy=True)
+    for kind in ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"):
+        (made,) = [each for each in done.registrations if each.type.endswith(f":{kind}")]
+        assert (made.name, made.plain["metadata"]["name"]) == ("p", "p.k3k-pulumi.io")
+
+
 def test_nothing_else_of_the_namespace_is_touched(preview: bool) -> None:
     metadata = {"name": "team", "labels": {"theirs": "1"}, "annotations": {"theirs": "2"}}
     patch = bind(preview, lambda: ["team"], {"team": metadata}).one(":NamespacePatch", "p-team").plain

@@ -147,6 +147,27 @@ def test_a_namespace_that_a_policy_no_longer_names_is_free_again(
     bind(host, unique("p"), other)
 
 
+def test_what_a_policy_has_once_on_the_host_comes_and_goes_with_it(host: Host, namespace: Kubectl) -> None:
+    name = unique("p")
+
+    def admission() -> set[tuple[str, str]]:
+        kinds = "validatingadmissionpolicies,validatingadmissionpolicybindings"
+        found = namespace.get(kinds, "-l", f"{POLICY}={name}")
+        return {(each["kind"], each["metadata"]["name"]) for each in found}
+
+    both = {
+        (kind, f"{name}.k3k-pulumi.io")
+        for kind in ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+    }
+    bind(host, name, namespace, admission_policy=True)
+    assert admission() == both
+    bind(host, name, namespace)
+    assert admission() == set()
+    bind(host, name, namespace, admission_policy=True)
+    delete(host, name, namespace)
+    assert admission() == set()
+
+
 def test_a_policy_leaves_alone_what_has_its_name_but_not_its_mark(
     host: Host, namespace: Kubectl, other: Kubectl
 ) -> None:
@@ -175,7 +196,7 @@ def test_no_control_plane_lives_under_a_policy(host: Host, namespace: Kubectl, o
 def test_a_namespace_that_is_gone_is_not_made_again(host: Host, other: Kubectl) -> None:
     name = unique("p")
     bind(host, name, other)
-    other("delete", "namespace", other.namespace, timeout=90)
+    other("delete", "namespace", other.namespace, timeout=180)
     delete(host, name, other)
     found = host.kubectl.run("get", "namespace", other.namespace)
     assert b"NotFound" in found.stderr
