@@ -132,6 +132,7 @@ def test_names_of_all_host_objects() -> None:
         for field in dir(names.Names)
         if isinstance(getattr(names.Names, field), property)
     } == {
+        "admission_policy": "my-c.planes.k3k-pulumi.io",
         "anchor": "my-c-anchor",
         "api": "my-c-api",
         "api_host_variable": "MY_C_API_SERVICE_HOST",
