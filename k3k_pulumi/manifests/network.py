@@ -44,15 +44,6 @@ def network_policies(spec: VirtualClusterSpec) -> list[Manifest]:
     kubelet_ports = [_tcp(KUBELET_FIRST_PORT, KUBELET_LAST_PORT), _tcp(EXTENSION_PORT)]
     return [
         _policy(spec, names.default_deny, spec.namespace, objects.WORKLOAD, workloads, ingress=[], egress=[]),
-        # As a node reaches its pods, whatever a tenant's policies say: for webhooks and proxies.
-        _policy(
-            spec,
-            names.workload,
-            spec.namespace,
-            objects.WORKLOAD,
-            workloads,
-            ingress=[{"from": [_pods(servers, control_plane)]}],
-        ),
         _policy(
             spec,
             names.workload_ingress,
@@ -75,6 +66,16 @@ def network_policies(spec: VirtualClusterSpec) -> list[Manifest]:
                 {"to": [_pods(dns, control_plane)], "ports": _both(DNS_PORT)},
                 *_outward(spec),
             ],
+        ),
+        # As a node reaches its pods, whatever a tenant's policies say: for webhooks and proxies. It comes
+        # after the other two, which hold what it once held as well: an upgrade cuts no pod off.
+        _policy(
+            spec,
+            names.workload,
+            spec.namespace,
+            objects.WORKLOAD,
+            workloads,
+            ingress=[{"from": [_pods(servers, control_plane)]}],
         ),
         _policy(spec, names.default_deny, control_plane, objects.SERVER, everything, ingress=[], egress=[]),
         _policy(

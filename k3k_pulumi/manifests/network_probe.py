@@ -56,9 +56,6 @@ def _service(spec: VirtualClusterSpec) -> Manifest:
 
 
 def _job(spec: VirtualClusterSpec) -> Manifest:
-    others = {"matchLabels": objects.selector(spec, objects.NETWORK_PROBE)}
-    term = {"labelSelector": others, "topologyKey": "kubernetes.io/hostname"}
-    apart = [{"weight": 100, "podAffinityTerm": term}]
     body: dict[str, Any] = {
         "completionMode": "Indexed",
         "completions": 2,
@@ -76,7 +73,7 @@ def _job(spec: VirtualClusterSpec) -> Manifest:
             pod={
                 "restartPolicy": "Never",
                 "terminationGracePeriodSeconds": 1,
-                "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": apart}},
+                **pods.apart(spec, objects.NETWORK_PROBE, 2),
                 "containers": [_container(spec)],
             },
         ),

@@ -41,7 +41,16 @@ some. Two of the clouds' services hide elsewhere: Oracle's metadata in 192.0.0.0
 (compatible, 6to4, local NAT64); mapped addresses are on no wire, and Kubernetes takes no rule with them.
 """
 
-METADATA = tuple(
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+"""The well-known prefix behind which a NAT64 gateway reaches IPv4 (RFC 6052)."""
+
+
+def _behind_nat64(network: ipaddress.IPv4Network) -> ipaddress.IPv6Network:
+    address = int(_NAT64.network_address) | int(network.network_address)
+    return ipaddress.IPv6Network((address, _NAT64.prefixlen + network.prefixlen))
+
+
+_METADATA_ADDRESSES = tuple(
     map(
         ipaddress.ip_network,
         (
@@ -55,13 +64,15 @@ METADATA = tuple(
         ),
     )
 )
-"""Where clouds tell a machine its secrets: link-local for most (169.254.169.254; AWS' pods and tasks too, and
-Scaleway), others in ranges that have a private look (Alibaba, Azure, Oracle; AWS and Google by IPv6). What
-somebody allows by a wider range was not meant for these.
-"""
 
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-"""The well-known prefix behind which a NAT64 gateway reaches IPv4 (RFC 6052)."""
+METADATA: tuple[Network, ...] = (
+    *_METADATA_ADDRESSES,
+    *(_behind_nat64(each) for each in _METADATA_ADDRESSES if isinstance(each, ipaddress.IPv4Network)),
+)
+"""Where clouds tell a machine its secrets: link-local for most (169.254.169.254; AWS' pods and tasks too, and
+Scaleway), others in ranges that have a private look (Alibaba, Azure, Oracle; AWS and Google by IPv6), each of
+IPv4 also as a NAT64 gateway has it. What somebody allows by a wider range was not meant for these.
+"""
 
 _UNUSABLE = tuple(
     map(
@@ -162,11 +173,6 @@ def _cut(network: Network, hole: Network) -> list[Network]:
     if contains(hole, network):
         return []
     return list(network.address_exclude(hole))  # type: ignore[arg-type]
-
-
-def _behind_nat64(network: ipaddress.IPv4Network) -> ipaddress.IPv6Network:
-    address = int(_NAT64.network_address) | int(network.network_address)
-    return ipaddress.IPv6Network((address, _NAT64.prefixlen + network.prefixlen))
 
 
 def is_address(text: str) -> bool:

@@ -192,6 +192,12 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         f"(egress_cidrs: ['169.0.0.0/8']): {LEAVE}",
     ),
     (
+        {"egress_cidrs": ["64:ff9b::/96"]},
+        {"egress_cidrs": ["64:ff9b::a9fe:a9fe/128"]},
+        "egress_cidrs[0]: '64:ff9b::a9fe:a9fe/128' is more than VirtualClusterPolicy 'team' allows "
+        f"(egress_cidrs: ['64:ff9b::/96']): {LEAVE}",
+    ),
+    (
         {"egress_cidrs": ["fc00::/7"]},
         {"egress_cidrs": ["fd00:ec2::254/128"]},
         "egress_cidrs[0]: 'fd00:ec2::254/128' is more than VirtualClusterPolicy 'team' allows (egress_cidrs: "

@@ -89,11 +89,18 @@ def test_ranges_that_services_may_have(text: str) -> None:
     networks.check_service_range(networks.parse(text))
 
 
+BEHIND_NAT64 = [
+    f"64:ff9b::{each}" for each in ("6464:64c8/128", "a83f:8110/128", "a9fe:0/112", "c000:c0/128")
+]
+
+
 @pytest.mark.parametrize(
     ("cidr", "holes"),
     [
         ("0.0.0.0/0", ["100.100.100.200/32", "168.63.129.16/32", "169.254.0.0/16", "192.0.0.192/32"]),
-        ("::/0", ["fd00:ec2::/32", "fd20:ce::254/128", "fe80::/10"]),
+        ("::/0", ["fd00:ec2::/32", "fd20:ce::254/128", "fe80::/10", *BEHIND_NAT64]),
+        ("64:ff9b::/96", BEHIND_NAT64),
+        ("64:ff9b::a9fe:a9fe/128", []),
         ("168.0.0.0/7", ["168.63.129.16/32", "169.254.0.0/16"]),
         ("fd00::/8", ["fd00:ec2::/32", "fd20:ce::254/128"]),
         ("10.0.0.0/8", []),
