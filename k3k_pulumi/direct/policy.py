@@ -14,6 +14,7 @@ from k3k_pulumi.direct.remove import ANCHORS
 from k3k_pulumi.manifests.objects import CLUSTER, MANAGED_BY, MANAGER, POLICY, Manifest
 from k3k_pulumi.manifests.policy import (
     NAMESPACED_KINDS,
+    SHARED_MODE_KINDS,
     cluster_objects,
     constraints_of,
     namespace_fields,
@@ -83,7 +84,7 @@ def make(host: Host, spec: SharedModeNamespaceSpec) -> None:
     _replace(host, CLUSTER_KINDS, "", name, cluster_objects(spec.policy))
     namespace, *objects = shared_mode_namespace(spec)
     host.apply(namespace)
-    _replace(host, NAMESPACED_KINDS, spec.namespace, name, objects)
+    _replace(host, SHARED_MODE_KINDS, spec.namespace, name, objects)
 
 
 def unmake(host: Host, name: str, namespace: str, deadline: float) -> None:

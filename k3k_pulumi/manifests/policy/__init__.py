@@ -12,11 +12,12 @@ from k3k_pulumi.manifests.policy.namespace import (
     obstacles,
     own_managers,
 )
-from k3k_pulumi.manifests.policy.shared_mode_namespace import shared_mode_namespace
+from k3k_pulumi.manifests.policy.shared_mode_namespace import SHARED_MODE_KINDS, shared_mode_namespace
 from k3k_pulumi.model import VirtualClusterPolicySpec
 
 __all__ = [
     "NAMESPACED_KINDS",
+    "SHARED_MODE_KINDS",
     "cluster_objects",
     "constraints_of",
     "namespace_fields",

@@ -13,7 +13,6 @@ from k3k_pulumi.model import VirtualClusterPolicySpec
 NAMESPACED_KINDS = (
     ("v1", "ResourceQuota"),
     ("v1", "LimitRange"),
-    ("rbac.authorization.k8s.io/v1", "RoleBinding"),
     ("networking.k8s.io/v1", "NetworkPolicy"),
 )
 """The kinds of objects that a policy makes in a namespace, in the order of their removal."""

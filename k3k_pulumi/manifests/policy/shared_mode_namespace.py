@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from k3k_pulumi.manifests.objects import Manifest, make_of_policy
-from k3k_pulumi.manifests.policy.namespace import namespace_fields, namespace_objects
+from k3k_pulumi.manifests.policy.namespace import NAMESPACED_KINDS, namespace_fields, namespace_objects
 from k3k_pulumi.model import SharedModeNamespaceSpec
 from k3k_pulumi.model.shared_mode_namespace import Tenant
 
 _RBAC = "rbac.authorization.k8s.io"
+
+SHARED_MODE_KINDS = ((f"{_RBAC}/v1", "RoleBinding"), *NAMESPACED_KINDS)
+"""The kinds of objects in a namespace that was made for shared mode, in the order of their removal."""
 
 
 def shared_mode_namespace(spec: SharedModeNamespaceSpec) -> list[Manifest]:
