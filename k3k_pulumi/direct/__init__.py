@@ -201,7 +201,9 @@ def delete_policy(
 ) -> None:
     """Takes a policy that `apply_policy` bound from its namespaces; fine when there is nothing.
 
-    Its objects go, and its fields of the Namespaces, unless somebody else has set them too.
+    Its objects go, and its fields of the Namespaces, unless somebody else has set them too. Its
+    ValidatingAdmissionPolicy goes when no Namespace has the policy's label any more, which only those find
+    out who may list Namespaces.
 
     Args:
         name: name of the policy.

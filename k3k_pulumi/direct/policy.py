@@ -53,8 +53,9 @@ def bind(host: Host, spec: VirtualClusterPolicySpec) -> None:
 
 
 def unbind(host: Host, name: str, namespaces: Sequence[str]) -> None:
-    """Takes a policy from namespaces, and what it has once on the host; fine when there is nothing.
+    """Takes a policy from namespaces, and with the last one what it has once on the host.
 
+    Fine when there is nothing.
     Its objects go, and the fields that it set in the Namespaces are given back: what another owner has set to
     the same value stays, and nothing that was there before comes back.
     """
@@ -62,7 +63,7 @@ def unbind(host: Host, name: str, namespaces: Sequence[str]) -> None:
         found = _metadata(host, namespace)
         if found is not None and field_manager(name) in own_managers(name, found):
             _unbind(host, name, found)
-    _replace(host, CLUSTER_KINDS, "", name, [])
+    _remove_from_host(host, name)
 
 
 def make(host: Host, spec: SharedModeNamespaceSpec) -> None:
@@ -106,7 +107,7 @@ def unmake(host: Host, name: str, namespace: str, deadline: float) -> None:
             )
         host.delete(Ref("v1", "Namespace", "", namespace))
         host.wait_for(Ref("v1", "Namespace", "", namespace), lambda gone: gone is None, deadline)
-    _replace(host, CLUSTER_KINDS, "", name, [])
+    _remove_from_host(host, name)
 
 
 def with_policy_of_namespace(host: Host, args: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,6 +155,20 @@ def _bound(host: Host, name: str) -> list[Object]:
         return []
     bound = [each["metadata"] for each in found]
     return [each for each in bound if field_manager(name) in own_managers(name, each)]
+
+
+def _remove_from_host(host: Host, name: str) -> None:
+    """Removes what a policy has once on the host, unless a namespace may still need it.
+
+    Who may not list namespaces cannot know: a wall that stays is safer than one that goes, and without a
+    namespace it stands in nobody's way.
+    """
+    try:
+        bound = host.list("v1", "Namespace", labels=f"{POLICY}={name}")
+    except ForbiddenError:
+        return
+    if not bound:
+        _replace(host, CLUSTER_KINDS, "", name, [])
 
 
 def _unbind(host: Host, name: str, metadata: Mapping[str, Any]) -> None:

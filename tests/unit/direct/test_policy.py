@@ -54,3 +54,46 @@ def test_tenants_that_a_shared_mode_namespace_no_longer_has_lose_their_view(host
     assert "shared-tenants" in views()
     direct.apply_shared_mode_namespace("shared", kubeconfig=host.admin)
     assert views() == ""
+
+
+def admission(host: Host, name: str) -> set[str]:
+    """The objects that a policy has once on the host."""
+    kinds = "validatingadmissionpolicies,validatingadmissionpolicybindings"
+    found = host.plane.kubectl("get", kinds, "-l", f"k3k-pulumi.io/policy={name}", "-o", "name")
+    return {line.partition(".")[0] for line in found.split()}
+
+
+WALL = {"validatingadmissionpolicy", "validatingadmissionpolicybinding"}
+
+
+def test_the_admission_policy_goes_with_the_last_namespace(host: Host) -> None:
+    first, last = host.namespace("wall-a"), host.namespace("wall-b")
+    direct.apply_policy("wall", kubeconfig=host.admin, namespaces=[first, last], admission_policy=True)
+    direct.delete_policy("wall", [first], kubeconfig=host.admin)
+    assert admission(host, "wall") == WALL
+    direct.delete_policy("wall", [last], kubeconfig=host.admin)
+    assert admission(host, "wall") == set()
+
+
+def test_the_admission_policy_stays_where_it_cannot_be_known_who_needs_it(host: Host) -> None:
+    everything = {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["*"], "verbs": ["*"]}
+    kubeconfig = host.deployer("blind", [everything, NAMESPACES, *INSIDE])
+    here = host.namespace("blind")
+    args: dict[str, Any] = {"namespaces": [here], "admission_policy": True}
+    direct.apply_policy("blind", kubeconfig=kubeconfig, **args)
+    direct.delete_policy("blind", [here], kubeconfig=kubeconfig)
+    assert admission(host, "blind") == WALL
+    assert objects(host, here) == set()
+    # Who may list namespaces removes it, though the policy is bound to none.
+    direct.delete_policy("blind", [], kubeconfig=host.admin)
+    assert admission(host, "blind") == set()
+
+
+def test_the_admission_policy_of_two_shared_mode_namespaces_stays_with_one(host: Host) -> None:
+    for namespace in ("half-a", "half-b"):
+        args: dict[str, Any] = {"namespace": namespace, "admission_policy": True}
+        direct.apply_shared_mode_namespace("half", kubeconfig=host.admin, **args)
+    direct.delete_shared_mode_namespace("half", "half-a", kubeconfig=host.admin)
+    assert admission(host, "half") == WALL
+    direct.delete_shared_mode_namespace("half", "half-b", kubeconfig=host.admin)
+    assert admission(host, "half") == set()
