@@ -72,8 +72,7 @@ class VirtualClusterPolicy(pulumi.ComponentResource):
             for manifest in cluster_objects(spec)
         ]
         for index, title in enumerate(titles):
-            namespace = checked.apply(lambda names, index=index: names[index])  # type: ignore[misc]
-            made += self._bind(spec, title, given[index], namespace)
+            made += self._bind(spec, title, given[index], checked)
         self.namespaces = pulumi.Output.all(checked, *(each.urn for each in made)).apply(
             lambda known: known[0]
         )
@@ -112,10 +111,11 @@ class VirtualClusterPolicy(pulumi.ComponentResource):
         spec: VirtualClusterPolicySpec,
         title: str,
         given: pulumi.Input[str],
-        namespace: pulumi.Output[str],
+        checked: pulumi.Output[Sequence[str]],
     ) -> list[pulumi.Resource]:
         """Sets the fields of a Namespace, and makes the objects in it, which go before the fields do."""
-        fields = place(namespace_fields(spec, _PLACEHOLDER), _PLACEHOLDER, _shown(given, namespace))
+        namespace = _own_name(given, checked)
+        fields = place(namespace_fields(spec, _PLACEHOLDER), _PLACEHOLDER, _shown(namespace))
         patch = KubernetesObject(title, fields, pulumi.ResourceOptions(parent=self), patch=True)
         opts = pulumi.ResourceOptions(parent=self, depends_on=[patch])
         return [
@@ -129,19 +129,32 @@ class VirtualClusterPolicy(pulumi.ComponentResource):
         ]
 
 
-def _shown(given: pulumi.Input[str], checked: pulumi.Output[str]) -> pulumi.Output[str]:
-    """The name of a patched object, which the provider wants to have in every preview.
+def _own_name(given: pulumi.Input[str], checked: pulumi.Output[Sequence[str]]) -> pulumi.Output[str]:
+    """The name of one namespace, in a deployment once all are there and free.
+
+    It depends on no other one: an object whose namespace is unknown in a preview is shown as replaced.
 
     Args:
         given: As in the arguments.
-        checked: The same, known when the namespace is there and free.
+        checked: The names of all, known when the namespaces are there and free.
     """
 
+    async def own() -> pulumi.Input[str]:
+        if pulumi.runtime.is_dry_run():
+            await checked.is_known()
+        else:
+            await checked.future()
+        return given
+
+    return cast("pulumi.Output[str]", pulumi.Output.from_input(own()))
+
+
+def _shown(namespace: pulumi.Output[str]) -> pulumi.Output[str]:
+    """The name of a patched object, which the provider wants to have in every preview."""
+
     async def shown() -> pulumi.Input[str]:
-        if not pulumi.runtime.is_dry_run() or await checked.is_known():
-            return checked
-        output = pulumi.Output.from_input(given)
-        return output if await output.is_known() else _NOT_KNOWN_YET
+        known = not pulumi.runtime.is_dry_run() or await namespace.is_known()
+        return namespace if known else _NOT_KNOWN_YET
 
     return cast("pulumi.Output[str]", pulumi.Output.from_input(shown()))
 

@@ -16,7 +16,7 @@ from pulumi_kubernetes.core.v1 import Namespace
 from k3k_pulumi import InputError, SharedModeNamespace, VirtualClusterPolicy
 from k3k_pulumi.manifests.policy import namespace_fields, namespace_objects
 from k3k_pulumi.model import VirtualClusterPolicySpec
-from tests.components.host import Deployment, run
+from tests.components.host import UNKNOWN, Deployment, run
 from tests.run import ROOT
 
 RULES: dict[str, Any] = {
@@ -111,6 +111,19 @@ def test_a_namespace_of_the_same_program_is_read_once_it_is_made(
     assert shown == ("known-once-it-is-made" if unnamed and preview else "team")
     assert done.outputs["namespaces"].known is not preview
     assert bool(done.read) is not preview
+
+
+def test_a_namespace_that_is_not_known_yet_makes_no_other_one_unknown() -> None:
+    """The preview would show all that is in the others as replaced."""
+
+    def given() -> list[Any]:
+        return ["team", Namespace("made").metadata["name"].apply(str)]
+
+    done = bind(True, given, {"team": {"name": "team"}})
+    for kind, name in (("NetworkPolicy", ".default-deny"), ("LimitRange", ""), ("ResourceQuota", "-compute")):
+        assert done.one(f":{kind}", f"p-team{name}").plain["metadata"]["namespace"] == "team"
+        assert done.one(f":{kind}", f"p[1]{name}").plain["metadata"]["namespace"] == UNKNOWN
+    assert done.one(":NamespacePatch", "p-team").plain["metadata"]["name"] == "team"
 
 
 @pytest.mark.parametrize(
