@@ -62,9 +62,7 @@ class VirtualClusterPolicy(pulumi.ComponentResource):
         super().__init__(TYPE, name, dict(args), opts)
         self.constraints = spec.constraints
         given = list(args.get("namespaces") or ())
-        titles = [
-            f"{name}[{index}]" if is_later(each) else f"{name}-{each}" for index, each in enumerate(given)
-        ]
+        titles = [f"{name}[{_key(index, each)}]" for index, each in enumerate(given)]
         checked = self._read(spec, args, given, titles)
         made: list[pulumi.Resource] = [
             # One of each kind.
@@ -157,6 +155,16 @@ def _shown(namespace: pulumi.Output[str]) -> pulumi.Output[str]:
         return namespace if known else _NOT_KNOWN_YET
 
     return cast("pulumi.Output[str]", pulumi.Output.from_input(shown()))
+
+
+def _key(index: int, given: pulumi.Input[str]) -> str:
+    """What a namespace is called in URNs: its name, or its place in the list where it is an Output.
+
+    Brackets keep names apart that would run together: no name has one. A name may be a number.
+    """
+    if not isinstance(given, str):
+        return str(index)
+    return repr(given) if given.isdigit() else given
 
 
 def _suffixed(title: str, policy: str, manifest: Mapping[str, Any]) -> str:

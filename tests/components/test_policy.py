@@ -54,7 +54,7 @@ def test_each_namespace_is_read_patched_and_filled(preview: bool) -> None:
     done = bind(preview, lambda: ["team", "other"])
     assert sorted(done.read) == ["other", "team"]
     for namespace in ("team", "other"):
-        title = f"p-{namespace}"
+        title = f"p[{namespace}]"
         patch = done.one(":NamespacePatch", title)
         assert patch.plain == json.loads(json.dumps(namespace_fields(spec(), namespace)))
         for manifest in namespace_objects(spec(), namespace):
@@ -75,7 +75,7 @@ def test_what_a_policy_has_once_on_the_host_is_made_once(preview: bool) -> None:
 
 def test_nothing_else_of_the_namespace_is_touched(preview: bool) -> None:
     metadata = {"name": "team", "labels": {"theirs": "1"}, "annotations": {"theirs": "2"}}
-    patch = bind(preview, lambda: ["team"], {"team": metadata}).one(":NamespacePatch", "p-team").plain
+    patch = bind(preview, lambda: ["team"], {"team": metadata}).one(":NamespacePatch", "p[team]").plain
     assert patch.keys() == {"apiVersion", "kind", "metadata"}
     assert "theirs" not in json.dumps(patch)
 
@@ -84,7 +84,7 @@ def test_a_namespace_may_be_an_output(preview: bool) -> None:
     done = bind(preview, lambda: ["team", pulumi.Output.from_input("other")])
     assert sorted(done.read) == ["other", "team"]
     assert done.one(":NamespacePatch", "p[1]").plain["metadata"]["name"] == "other"
-    assert done.one(":ResourceQuota", "p[1]-compute").plain["metadata"]["namespace"] == "other"
+    assert done.one(":ResourceQuota", "p[1].compute").plain["metadata"]["namespace"] == "other"
     assert done.outputs["namespaces"].value == ["team", "other"]
 
 
@@ -105,7 +105,7 @@ def test_a_namespace_of_the_same_program_is_read_once_it_is_made(
 
     done = bind(preview, given, namespaces)
     titles = [each.name for each in done.registrations if each.type.startswith("kubernetes:")]
-    assert {"p[0]", "p[0]-compute", "p[0].default-deny"} <= set(titles)
+    assert {"p[0]", "p[0].compute", "p[0].default-deny"} <= set(titles)
     # The provider refuses a patch of an object without a name, in previews too.
     shown = done.one(":NamespacePatch", "p[0]").plain["metadata"]["name"]
     assert shown == ("known-once-it-is-made" if unnamed and preview else "team")
@@ -120,10 +120,32 @@ def test_a_namespace_that_is_not_known_yet_makes_no_other_one_unknown() -> None:
         return ["team", Namespace("made").metadata["name"].apply(str)]
 
     done = bind(True, given, {"team": {"name": "team"}})
-    for kind, name in (("NetworkPolicy", ".default-deny"), ("LimitRange", ""), ("ResourceQuota", "-compute")):
-        assert done.one(f":{kind}", f"p-team{name}").plain["metadata"]["namespace"] == "team"
+    for kind, name in (("NetworkPolicy", ".default-deny"), ("LimitRange", ""), ("ResourceQuota", ".compute")):
+        assert done.one(f":{kind}", f"p[team]{name}").plain["metadata"]["namespace"] == "team"
         assert done.one(f":{kind}", f"p[1]{name}").plain["metadata"]["namespace"] == UNKNOWN
-    assert done.one(":NamespacePatch", "p-team").plain["metadata"]["name"] == "team"
+    assert done.one(":NamespacePatch", "p[team]").plain["metadata"]["name"] == "team"
+
+
+def test_no_two_resources_have_the_same_urn(preview: bool) -> None:
+    """Names that run together, of one policy and of several; a namespace may be called as a number, too."""
+    quota = {"hard": {"pods": "1"}}
+    names = ["team-a", "team-a-dev", "a-prod", "prod", "0"]
+
+    def program() -> dict[str, Any]:
+        both = {"compute": quota, "dev-compute": quota}
+        later = pulumi.Output.from_input("team-a")
+        VirtualClusterPolicy("teams", {"namespaces": [later, "team-a-dev", "0"], "quotas": both})
+        VirtualClusterPolicy("others", {"namespaces": ["team-a", "team-a-dev"], "quotas": both})
+        VirtualClusterPolicy("team", {"namespaces": ["a-prod"], "quotas": both})
+        VirtualClusterPolicy("team-a", {"namespaces": ["prod"], "quotas": both})
+        SharedModeNamespace("team", {"quotas": {"a-x": quota}})
+        SharedModeNamespace("team-a", {"quotas": {"x": quota}})
+        return {}
+
+    done = run(program, preview=preview, namespaces={name: {"name": name} for name in names})
+    # The type of a component is part of its children's URNs.
+    urns = [(each.request.parent.split("::")[2], each.type, each.name) for each in done.registrations]
+    assert len(set(urns)) == len(urns) > 30
 
 
 @pytest.mark.parametrize(
@@ -218,10 +240,10 @@ def test_a_shared_mode_namespace_is_made_with_everything_in_it(preview: bool) ->
     done = run(program, preview=preview)
     namespace = done.one("core/v1:Namespace", "team")
     inside = {
-        ("ResourceQuota", "team-compute"),
+        ("ResourceQuota", "team.compute"),
         ("LimitRange", "team"),
         ("NetworkPolicy", "team.default-deny"),
-        ("RoleBinding", "team-tenants"),
+        ("RoleBinding", "team.tenants"),
     }
     for kind, name in inside:
         made = done.one(f":{kind}", name)

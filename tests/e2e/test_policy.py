@@ -74,8 +74,8 @@ def test_a_policy_is_bound_changed_and_deleted(host: Host, namespace: Kubectl) -
     assert levels(namespace) == security
     made = objects(namespace)
     assert made.keys() - before[1].keys() == {
-        ("ResourceQuota", f"{name}-compute"),
-        ("ResourceQuota", f"{name}-storage"),
+        ("ResourceQuota", f"{name}.compute"),
+        ("ResourceQuota", f"{name}.storage"),
         ("LimitRange", name),
         ("NetworkPolicy", f"{name}.default-deny"),
     }
@@ -85,10 +85,10 @@ def test_a_policy_is_bound_changed_and_deleted(host: Host, namespace: Kubectl) -
     changed = {"quotas": {"compute": {"hard": {"pods": "20"}}}, "egress": "none"}
     assert bind(host, name, namespace, **changed)["egress"] == "none"
     assert levels(namespace)["enforce"] == "baseline"
-    kept = {("ResourceQuota", f"{name}-compute"), ("NetworkPolicy", f"{name}.default-deny")}
+    kept = {("ResourceQuota", f"{name}.compute"), ("NetworkPolicy", f"{name}.default-deny")}
     # The same objects as before, those that the policy no longer has are gone.
     assert objects(namespace) == {key: made[key] for key in kept | before[1].keys()}
-    assert namespace.get("resourcequota", f"{name}-compute")["spec"]["hard"] == {"pods": "20"}
+    assert namespace.get("resourcequota", f"{name}.compute")["spec"]["hard"] == {"pods": "20"}
 
     delete(host, name, namespace)
     assert (metadata(namespace), objects(namespace)) == before
@@ -174,12 +174,12 @@ def test_a_policy_leaves_alone_what_has_its_name_but_not_its_mark(
     """Neither is a namespace bound that somebody has labelled so, nor is an object ours by its name."""
     name = unique("p")
     other("label", "namespace", other.namespace, f"{POLICY}={name}")
-    other("create", "quota", f"{name}-compute", "--hard=pods=1")
-    namespace("create", "quota", f"{name}-old", "--hard=pods=1")
+    other("create", "quota", f"{name}.compute", "--hard=pods=1")
+    namespace("create", "quota", f"{name}.old", "--hard=pods=1")
     bind(host, name, namespace, **RULES)
     delete(host, name, namespace, other)
-    assert list(objects(namespace)) == [("ResourceQuota", f"{name}-old")]
-    assert list(objects(other)) == [("ResourceQuota", f"{name}-compute")]
+    assert list(objects(namespace)) == [("ResourceQuota", f"{name}.old")]
+    assert list(objects(other)) == [("ResourceQuota", f"{name}.compute")]
     assert metadata(other)[0][POLICY] == name
 
 

@@ -50,8 +50,8 @@ def test_a_full_quota_never_stops_a_control_plane(
     view.inside.apply(deployment("full", 2))
     running(view.inside, "app=full", 2)
     view.inside.apply(pod("waits"))
-    eventually(lambda: any(f"exceeded quota: {name}-all" in said for said in events(view, "waits")))
-    used = namespace.get("resourcequota", f"{name}-all")["status"]["used"]
+    eventually(lambda: any(f"exceeded quota: {name}.all" in said for said in events(view, "waits")))
+    used = namespace.get("resourcequota", f"{name}.all")["status"]["used"]
     assert {key: used[key] for key in ("pods", "requests.cpu")} == {"pods": "2", "requests.cpu": "20m"}
 
     parts = ("server", "kubelet")
@@ -88,11 +88,11 @@ def test_a_changed_policy_reaches_a_cluster_that_runs(
     view.inside.apply(pod("before", mounted, volumes=scratch))
     (workload,) = running(view.inside, "app=before", 1)
     before = infrastructure(view)
-    quota = namespace.get("resourcequota", f"{name}-all")["metadata"]["uid"]
+    quota = namespace.get("resourcequota", f"{name}.all")["metadata"]["uid"]
 
     volumes = ["configMap", "secret", "projected", "downwardAPI"]
     second = apply(quotas={"all": {"hard": {"pods": "60"}}}, pods={"volumeTypes": volumes})
-    found = namespace.get("resourcequota", f"{name}-all")
+    found = namespace.get("resourcequota", f"{name}.all")
     assert (found["metadata"]["uid"], found["spec"]["hard"]) == (quota, {"pods": "60"})
     direct.apply(
         view.name,

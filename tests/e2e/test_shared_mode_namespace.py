@@ -57,7 +57,7 @@ def test_two_clusters_share_it(host: Host, name: str, make_cluster: MakeCluster)
 
     def refused() -> bool:
         found = two.inside.get("events", "--field-selector=involvedObject.name=more")
-        return any(f"exceeded quota: {name}-all" in each["message"] for each in found)
+        return any(f"exceeded quota: {name}.all" in each["message"] for each in found)
 
     eventually(refused)
     one.inside("delete", "pod", "web")
@@ -74,7 +74,7 @@ def test_two_clusters_share_it(host: Host, name: str, make_cluster: MakeCluster)
     one.destroy()
     running(two.inside, "app=more", 1)
     two.destroy()
-    assert {each["metadata"]["name"] for each in two.workloads.get("resourcequotas")} == {f"{name}-all"}
+    assert {each["metadata"]["name"] for each in two.workloads.get("resourcequotas")} == {f"{name}.all"}
     direct.delete_shared_mode_namespace(name, kubeconfig=host.kubeconfig)
     assert b"NotFound" in host.kubectl.run("get", "namespace", name).stderr
 
@@ -85,7 +85,7 @@ def test_it_is_brought_up_to_date(host: Host, name: str) -> None:
     namespace = inside.get("namespace", name)["metadata"]
     assert namespace["labels"]["cost-center"] == "42"
     assert namespace["labels"]["pod-security.kubernetes.io/enforce"] == "baseline"
-    quota = inside.get("resourcequota", f"{name}-all")["metadata"]
+    quota = inside.get("resourcequota", f"{name}.all")["metadata"]
 
     more = {"other": {"hard": {"services": "1"}}, **RULES["quotas"]}
     made(host, name, quotas=more, limits=None, pod_security={"enforce": "restricted"})
@@ -93,8 +93,8 @@ def test_it_is_brought_up_to_date(host: Host, name: str) -> None:
     assert again["uid"] == namespace["uid"]
     assert again["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     quotas = {each["metadata"]["name"]: each["metadata"]["uid"] for each in inside.get("resourcequotas")}
-    assert quotas.keys() == {f"{name}-all", f"{name}-other"}
-    assert quotas[f"{name}-all"] == quota["uid"]
+    assert quotas.keys() == {f"{name}.all", f"{name}.other"}
+    assert quotas[f"{name}.all"] == quota["uid"]
     assert inside.get("limitranges") == []
     assert inside.get("rolebindings") == []
 

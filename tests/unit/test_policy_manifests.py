@@ -69,8 +69,8 @@ def test_quotas_and_limits_are_those_of_the_policy() -> None:
     }
     limits = [{"type": "Container", "default": {"memory": "256Mi"}, "default_request": {"cpu": "10m"}}]
     made = namespace_objects(policy(quotas=quotas, limits=limits, annotations={"a": "b"}), "team")
-    assert find(made, "ResourceQuota", "p-compute", "team")["spec"] == quotas["compute"]
-    assert find(made, "ResourceQuota", "p-burst", "team")["spec"] == quotas["burst"]
+    assert find(made, "ResourceQuota", "p.compute", "team")["spec"] == quotas["compute"]
+    assert find(made, "ResourceQuota", "p.burst", "team")["spec"] == quotas["burst"]
     assert find(made, "LimitRange", "p", "team")["spec"] == {
         "limits": [{"type": "Container", "default": {"memory": "256Mi"}, "defaultRequest": {"cpu": "10m"}}]
     }
@@ -99,7 +99,7 @@ def test_what_is_given_out_may_be_changed() -> None:
         each["spec"].clear()
         each["metadata"]["labels"].clear()
     again = namespace_objects(spec, "team")
-    assert find(again, "ResourceQuota", "p-a")["spec"] == {"hard": {"pods": "1"}}
+    assert find(again, "ResourceQuota", "p.a")["spec"] == {"hard": {"pods": "1"}}
     assert find(again, "LimitRange", "p")["metadata"]["labels"][POLICY] == "p"
 
 
@@ -241,7 +241,7 @@ def test_tenants_may_view_their_host_objects() -> None:
         {"kind": "Group", "name": "team:a"},
         {"kind": "ServiceAccount", "name": "ci", "namespace": "build"},
     ]
-    binding = find(shared(tenants=tenants), "RoleBinding", "team-tenants", "team")
+    binding = find(shared(tenants=tenants), "RoleBinding", "team.tenants", "team")
     group = "rbac.authorization.k8s.io"
     assert binding["roleRef"] == {"apiGroup": group, "kind": "ClusterRole", "name": "view"}
     assert binding["subjects"] == [

@@ -40,7 +40,8 @@ def namespace_objects(spec: VirtualClusterPolicySpec, namespace: str) -> list[Ma
     """The objects of a policy in one namespace, in a safe order to create them in; reversed, to delete them.
 
     The NetworkPolicy is about all pods, also those of no virtual cluster: what a cluster's pods may reach is
-    added by the cluster. Its name has a dot, as no cluster's has: a cluster may be called as its policy is.
+    added by the cluster. Names have a dot, as no cluster's, policy's or quota's has: a cluster may be called
+    as its policy is, and no two policies' objects run together.
     """
     name = spec.name
     denied = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
@@ -49,7 +50,7 @@ def namespace_objects(spec: VirtualClusterPolicySpec, namespace: str) -> list[Ma
         limits = list(spec.limits)
         made.append(make_of_policy(spec, "LimitRange", name, namespace, spec={"limits": limits}))
     return made + [
-        make_of_policy(spec, "ResourceQuota", f"{name}-{quota}", namespace, spec=dict(body))
+        make_of_policy(spec, "ResourceQuota", f"{name}.{quota}", namespace, spec=dict(body))
         for quota, body in spec.quotas.items()
     ]
 

@@ -36,7 +36,7 @@ def _views(spec: SharedModeNamespaceSpec) -> list[Manifest]:
         make_of_policy(
             spec.policy,
             "RoleBinding",
-            f"{spec.policy.name}-tenants",
+            f"{spec.policy.name}.tenants",
             spec.namespace,
             roleRef={"apiGroup": _RBAC, "kind": "ClusterRole", "name": "view"},
             subjects=[_subject(tenant) for tenant in spec.tenants],

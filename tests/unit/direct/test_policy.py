@@ -51,7 +51,7 @@ def test_tenants_that_a_shared_mode_namespace_no_longer_has_lose_their_view(host
 
     tenants = [{"kind": "Group", "name": "team"}]
     direct.apply_shared_mode_namespace("shared", kubeconfig=host.admin, tenants=tenants)
-    assert "shared-tenants" in views()
+    assert "shared.tenants" in views()
     direct.apply_shared_mode_namespace("shared", kubeconfig=host.admin)
     assert views() == ""
 
