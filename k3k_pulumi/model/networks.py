@@ -38,7 +38,8 @@ Private (RFC 1918, 4193), shared (RFC 6598), link-local with the clouds' metadat
 what IANA reserves: 192.0.0.0/24 and 198.18.0.0/15 are used inside data centres, 240.0.0.0/4 for pods by
 some. Two of the clouds' services hide elsewhere: Oracle's metadata in 192.0.0.0/24, and Azure's
 168.63.129.16, which gives any pod its node's credentials. In IPv6 also what carries an IPv4 address inside
-(compatible, 6to4, local NAT64); mapped addresses are on no wire, and Kubernetes takes no rule with them.
+(compatible, 6to4, local NAT64); mapped addresses are on no wire, and
+`parse` takes no range of them. Kubernetes takes none from 1.36 on.
 """
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
@@ -74,6 +75,8 @@ Scaleway), others in ranges that have a private look (Alibaba, Azure, Oracle; AW
 IPv4 also as a NAT64 gateway has it. What somebody allows by a wider range was not meant for these.
 """
 
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+
 _UNUSABLE = tuple(
     map(
         ipaddress.ip_network,
@@ -88,14 +91,19 @@ def parse(text: Any) -> Network:
     """Reads a CIDR.
 
     Raises:
-        ValueError: Not a CIDR, or one with host bits; the text says what is allowed.
+        ValueError: Not a CIDR, one with host bits, or one of IPv4-mapped addresses, which network
+            plugins read differently; the text says what is allowed.
     """
     if not isinstance(text, str):  # a number would be taken for an address
         raise ValueError("must be a CIDR like 10.43.0.0/16")
     try:
-        return ipaddress.ip_network(text)
+        found = ipaddress.ip_network(text)
     except ValueError:
         pass
+    else:
+        if contains(_MAPPED, found):
+            raise ValueError("has IPv4 addresses mapped to IPv6: write them as an IPv4 range")
+        return found
     try:
         meant = ipaddress.ip_network(text, strict=False)
     except ValueError:

@@ -164,6 +164,11 @@ K3S_FORMAT = "must be written like v1.34.4+k3s1 (v1.34.4-k3s1 is accepted too) f
         ({"service_cidr": 10}, "service_cidr: 10 must be a CIDR like 10.43.0.0/16"),
         ({"host_cidrs": ["x"]}, "host_cidrs[0]: 'x' must be a CIDR like 10.43.0.0/16"),
         (
+            {"egress_cidrs": ["::ffff:10.0.0.0/104"]},
+            "egress_cidrs[0]: '::ffff:10.0.0.0/104' has IPv4 addresses mapped to IPv6: write them as an IPv4 "
+            "range",
+        ),
+        (
             {"cluster_domain": "Cluster.Local"},
             "cluster_domain: 'Cluster.Local' must be a DNS domain in lower case, like cluster.local",
         ),

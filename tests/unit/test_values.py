@@ -132,6 +132,13 @@ def test_ranges_without_others(ranges: list[str], taken: list[str], left: list[s
     assert sorted(map(str, found)) == sorted(left)
 
 
+@pytest.mark.parametrize("text", ["::ffff:169.254.169.254/128", "::ffff:a00:0/104", "::ffff:0:0/96"])
+def test_ipv4_addresses_mapped_to_ipv6_are_no_range(text: str) -> None:
+    with pytest.raises(ValueError, match="as an IPv4 range"):
+        networks.parse(text)
+    assert networks.parse("::/0") == ipaddress.ip_network("::/0")
+
+
 def test_names_of_all_host_objects() -> None:
     all_names = names.Names("my-c", "team", "planes")
     assert {

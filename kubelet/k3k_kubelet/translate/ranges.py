@@ -5,6 +5,9 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+"""IPv4-mapped IPv6 addresses (RFC 4291, 2.5.5.2), which are on no wire."""
+HINT = "write it like 192.0.2.0/24, and an IPv4 range as one of IPv4"
 
 
 @lru_cache(maxsize=64)
@@ -16,12 +19,18 @@ def networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
 def parse(text: str) -> Network:
     """A CIDR as a tenant writes it: with blanks around it, or with bits beyond its prefix.
 
+    IPv4 addresses in IPv6's clothes are refused, as Kubernetes does from 1.36: some network plugins read them
+    as the IPv4 ranges that they hold, in which nothing is denied then.
+
     Raises:
-        ValueError: it is none.
+        ValueError: it is none, or within `::ffff:0:0/96`.
     """
     if "%" in text:  # a zone, which no policy has
         raise ValueError(text)
-    return ipaddress.ip_network(text.strip(), strict=False)
+    found = ipaddress.ip_network(text.strip(), strict=False)
+    if within(found, MAPPED):
+        raise ValueError(text)
+    return found
 
 
 def within(inner: Network, outer: Network) -> bool:

@@ -147,6 +147,7 @@ def test_senders_are_those_whom_both_let_in(
         {"policyTypes": ["Egress"], "ingress": [{"ports": [HTTP]}]},
         {"ingress": []},
         {"ingress": [{"from": [{"ipBlock": {"cidr": "nonsense"}}]}]},
+        {"ingress": [{"from": [{"ipBlock": {"cidr": "::ffff:192.0.2.0/120"}}]}]},
         {"ingress": [{"from": [{"serviceSelector": {}}]}]},
         {"ingress": [{"to": []}]},
         {"policyTypes": ["Inward"], "ingress": [{}]},

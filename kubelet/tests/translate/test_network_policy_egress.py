@@ -132,6 +132,8 @@ def test_who_names_the_api_server_s_address_reaches_it(block: Rule, named: bool)
         ({"cidr": "2001:db8::/32"}, {"cidr": "2001:db8::/32"}),
         ({"cidr": "fc00::/6"}, {"cidr": "fc00::/6", "except": ["fc00::/7"]}),
         ({"cidr": "fd00::/64"}, None),
+        ({"cidr": "::/0"}, {"cidr": "::/0", "except": ["fc00::/7"]}),
+        ({"cidr": "::ffff:0:0/95"}, {"cidr": "::fffe:0:0/95"}),
     ],
 )
 def test_blocks_lead_nowhere_that_is_denied(block: Rule, left: Rule | None) -> None:

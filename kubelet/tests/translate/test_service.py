@@ -206,6 +206,12 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
         "192.0.2.0/24",
     ),
     ({"externalIPs": ["0.0.0.0/0"]}, {"externalIPs": ["2001:db8::1"]}, "spec.externalIPs[0]", "2001:db8::1"),
+    (
+        {"externalIPs": ["0.0.0.0/0", "::/0"]},
+        {"externalIPs": ["::ffff:192.0.2.1"]},
+        "spec.externalIPs[0]",
+        "192.0.2.1",
+    ),
     ({"externalIPs": ["0.0.0.0/0"]}, {"externalIPs": ["localhost"]}, "spec.externalIPs[0]", "localhost"),
     (
         {},

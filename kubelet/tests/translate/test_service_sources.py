@@ -80,9 +80,11 @@ def test_a_load_balancer_for_others_alone_is_refused_and_not_opened_to_all(own: 
         services.to_host(service(**LOCAL, loadBalancerSourceRanges=own), CLUSTER, limited(RANGE))
 
 
-def test_a_range_that_is_none_is_refused() -> None:
-    with pytest.raises(Refused, match=r"^spec\.loadBalancerSourceRanges\[0\]: 'x' is not a CIDR"):
-        services.to_host(service(**LOCAL, loadBalancerSourceRanges=["x"]), CLUSTER, limited(RANGE))
+@pytest.mark.parametrize("text", ["x", "::ffff:198.51.100.0/120", "::ffff:0.0.0.0/96"])
+@pytest.mark.parametrize("limit", [RANGE, "::/0"])
+def test_a_range_that_is_none_is_refused(text: str, limit: str) -> None:
+    with pytest.raises(Refused, match=rf"^spec\.loadBalancerSourceRanges\[0\]: '{text}' is not a CIDR"):
+        services.to_host(service(**LOCAL, loadBalancerSourceRanges=[text]), CLUSTER, limited(limit))
 
 
 @pytest.mark.parametrize("spec", [{}, {"type": "NodePort", "externalTrafficPolicy": "Local"}])

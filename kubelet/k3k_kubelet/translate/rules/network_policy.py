@@ -183,7 +183,7 @@ def _network(text: str, path: str) -> Network:
     try:
         return ranges.parse(text)
     except ValueError:
-        raise Refused(path, f"{text!r} is not a CIDR", "write it like 192.0.2.0/24") from None
+        raise Refused(path, f"{text!r} is not a CIDR", ranges.HINT) from None
 
 
 def _namespaces(selector: Mapping[str, Any], notes: PolicyNotes, path: str) -> list[str]:

@@ -95,7 +95,7 @@ def source_ranges(spec: Mapping[str, Any]) -> list[ranges.Network]:
             made.append(ranges.parse(text))
         except ValueError:
             path = f"spec.loadBalancerSourceRanges[{n}]"
-            raise Refused(path, f"{text!r} is not a CIDR", "write it like 192.0.2.0/24") from None
+            raise Refused(path, f"{text!r} is not a CIDR", ranges.HINT) from None
     return made
 
 
@@ -155,9 +155,11 @@ def _check_address(text: str, context: ServiceNotes, path: str) -> None:
 
 
 def is_within(text: str, given: Iterable[str]) -> bool:
-    """Whether a text is an IP address of one of these CIDRs."""
+    """Whether a text is an IP address of one of these CIDRs; an IPv4-mapped one is of none."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
+        return False
+    if address in ranges.MAPPED:
         return False
     return any(address in network for network in ranges.networks(tuple(given)))
