@@ -15,8 +15,10 @@ _REFERENCE = re.compile(
     rf"(?P<domain>(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?)/(?P<path>{_PART}(?:/{_PART})*)"
     rf"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(?:@{_DIGEST})?"
 )
-_ID = re.compile(rf"[a-f0-9]{{64}}|{_DIGEST}")
-"""An image that a node has already, whatever registry it came from: runtimes take it in place of a name."""
+_ID = re.compile(rf"[a-f0-9]{{64}}|{_DIGEST}|sha(?:256|384|512):[0-9a-fA-F]+")
+"""An image that a node has already, whatever registry it came from: runtimes take it, or the beginning of its
+digest, in place of a name.
+"""
 _MAX_PATH = 255
 
 

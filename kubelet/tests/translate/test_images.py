@@ -33,6 +33,8 @@ NAMES = [
     ("a.b/dock__er/x---y", "a.b/dock__er/x---y"),
     (f"docker.io/{'1a3f' * 16}", f"docker.io/library/{'1a3f' * 16}"),
     ("dbcc1", "docker.io/library/dbcc1"),
+    ("sha256:latest", "docker.io/library/sha256"),
+    ("team/sha256:abcdef12", "docker.io/team/sha256"),
 ]
 NONE = [
     "",
@@ -61,6 +63,9 @@ NONE = [
     "1a3f" * 16,  # the id of an image
     _DIGEST,
     "sha512:" + "a" * 128,
+    "sha256:abcdef12",  # the beginning of a digest finds the image
+    "sha384:0",
+    "sha512:ABC",
 ]
 
 

@@ -29,6 +29,7 @@ IMAGES = [
 IMAGES += ["localhost/team/app", "localhost:5000/team/app", "nginx.v1", "team.x/app", "library.x/nginx"]
 IMAGES += ["docker.io/../registry.example.com/team/app", "registry.example.com/team/../other", ""]
 IMAGES += ["docker.io//library/nginx", "/library/nginx", "registry.example.com/", "Team/app"]
+IMAGES += ["sha256:latest", "sha256:abcdef12", "docker.io/sha256:abcdef12", "team/sha256:abcdef12"]
 REGISTRIES = [
     ["docker.io"],
     ["index.docker.io/library/"],
@@ -61,6 +62,6 @@ def test_an_image_is_from_a_registry_as_the_model_has_it(registries: list[str]) 
     assert wrong == []
 
 
-@pytest.mark.parametrize("image", ["a" * 64, f"sha256:{'a' * 64}"])
+@pytest.mark.parametrize("image", ["a" * 64, f"sha256:{'a' * 64}", "sha256:abcdef12", "sha384:A", "sha512:0"])
 def test_the_id_of_an_image_on_the_node_is_from_nowhere(image: str) -> None:
     assert not holds(from_registries("i", ["docker.io", "docker.io/library"]), image)

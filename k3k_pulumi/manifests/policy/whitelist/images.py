@@ -16,8 +16,8 @@ _PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 _NO_HOST = r"[a-z0-9]+((_|__|-+)[a-z0-9]+)*"
 _BELOW = f"/{_PART}"
 _TAG = r"(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?(@[A-Za-z0-9+._-]+:[0-9a-fA-F]+)?"
-_ID = "^(sha256:)?[0-9a-f]{64}$"
-"""An image that a node has already, wherever it came from."""
+_ID = "^([0-9a-f]{64}|sha(256|384|512):[0-9a-fA-F]+)$"
+"""An image that a node has already, wherever it came from; the beginning of a digest will do."""
 
 
 def from_registries(image: str, registries: Iterable[str]) -> str:
