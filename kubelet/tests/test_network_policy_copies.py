@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from k3k_kubelet.api import NAMESPACES, NETWORK_POLICIES, PODS, SERVICES
 from k3k_kubelet.translate import identity
+from k3k_kubelet.translate.rules.network_policy import MAX_RANGES
 
 from kubelet.tests.clusters import NAMESPACE, Clusters
 from kubelet.tests.world import World, in_world
@@ -258,6 +259,27 @@ def test_a_policy_that_the_host_does_not_take_isolates_nobody_and_says_so(cluste
         assert labels(await world.host_pod("web")) == {INGRESS}
         await world.host.delete(NETWORK_POLICIES, NAMESPACE, taken)
         await isolated(world, "web", INGRESS, EGRESS)
+
+    in_world(clusters, test)
+
+
+def test_a_policy_that_becomes_too_large_leaves_the_host_after_its_labels(clusters: Clusters) -> None:
+    async def test(world: World) -> None:
+        await web(world)
+        await guard(world, policyTypes=["Egress"], egress=[{"to": [{"ipBlock": {"cidr": "8.8.8.0/24"}}]}])
+        await isolated(world, "web", EGRESS)
+        await hold(world)
+        many = [{"ipBlock": {"cidr": f"8.{n >> 8}.{n & 255}.0/24"}} for n in range(MAX_RANGES + 1)]
+        await change(world, egress=[{"to": many}])
+        going = await world.until_host(
+            NETWORK_POLICIES, "guard", lambda found: found["metadata"].get("deletionTimestamp")
+        )
+        pod = await isolated(world, "web")
+        assert version(pod) < version(going)
+        await release(world)
+        await world.event("guard", "HostCopyRefused")
+        await change(world, egress=[{"to": many[:2]}])
+        await isolated(world, "web", EGRESS)
 
     in_world(clusters, test)
 

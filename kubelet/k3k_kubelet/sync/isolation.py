@@ -10,7 +10,7 @@ from k3k_kubelet.cache import Change, Entry
 from k3k_kubelet.cache.store import Key
 from k3k_kubelet.sync.kinds.network_policies import NAMESPACE, NetworkPolicies
 from k3k_kubelet.sync.shared import Shared
-from k3k_kubelet.translate import Refused, identity, network_policy
+from k3k_kubelet.translate import identity, network_policy
 from k3k_kubelet.translate.network_policy import Selection
 
 
@@ -94,7 +94,8 @@ class Isolation:
         if found is None or found.versions != versions:
             obj, host = entry.object(), copy.object()
             labels = obj["metadata"].get("labels") or {}
-            found = _Read(versions, labels, _inside(obj, host), network_policy.of_host(host))
+            inside = None if self._policies.is_refused(obj) else _inside(obj, host)
+            found = _Read(versions, labels, inside, network_policy.of_host(host))
             self._read[entry.key] = found
         return found
 
@@ -124,7 +125,4 @@ def _inside(obj: Object, host: Object) -> Selection | None:
         return None
     if obj["metadata"].get("deletionTimestamp") or host["metadata"].get("deletionTimestamp"):
         return None
-    try:
-        return network_policy.selection(obj)
-    except Refused:
-        return None
+    return network_policy.selection(obj)

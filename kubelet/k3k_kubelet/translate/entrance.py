@@ -34,6 +34,9 @@ def to_host(
 
     Returns:
         None where they have nothing in common.
+
+    Raises:
+        Refused: the policy means too many ranges, or the two of them do.
     """
     namespace = policy["metadata"]["namespace"]
     spec = service.get("spec") or {}
@@ -44,11 +47,10 @@ def to_host(
     chosen["matchLabels"] |= wanted
     isolated = {"key": identity.ISOLATED["Ingress"], "operator": "Exists"}
     chosen["matchExpressions"] = [*chosen.get("matchExpressions", ()), isolated]
+    let_in = outside(policy)
+    rules.check_count(sum(1 + len(block.taken) for rule in let_in for block in rule["blocks"]))
     found = [
-        made
-        for opening in openings
-        for rule in outside(policy)
-        if (made := _in_common(opening, rule)) is not None
+        made for opening in openings for rule in let_in if (made := _in_common(opening, rule)) is not None
     ]
     if not found:
         return None
@@ -67,6 +69,7 @@ def outside(policy: Mapping[str, Any]) -> list[Object]:
         try:
             read = INGRESS_RULE.copy(rule, Silent(), f"spec.ingress[{n}]")
             blocks = [rules.block(peer, "from") for peer in read.get("from") or () if "ipBlock" in peer]
+            blocks = list(dict.fromkeys(blocks))
         except Refused:  # told with the policy's own copy
             continue
         if blocks or not read.get("from"):
@@ -92,6 +95,7 @@ def _in_common(opening: Mapping[str, Any], rule: Mapping[str, Any]) -> Object | 
                 Block(each, block.taken) for block in blocks for each in ranges.common([block.whole], ranges_)
             ]
         peers = [peer for block in blocks if (peer := block.peer()) is not None]
+        peers = rules.distinct(peers)
     if not ports or (peers is not None and not peers):
         return None
     return made if peers is None else {**made, "from": peers}

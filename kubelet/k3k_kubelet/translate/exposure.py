@@ -10,6 +10,7 @@ from typing import Any
 from k3k_kubelet.policy.sync import EVERYWHERE
 from k3k_kubelet.translate import identity, names, ranges
 from k3k_kubelet.translate.objects import Cluster, Object
+from k3k_kubelet.translate.rules.network_policy import check_size, distinct
 from k3k_kubelet.translate.rules.service import selector, source_ranges
 
 PORTS = "services"
@@ -42,7 +43,7 @@ def network_policy(
     if not spec.get("selector") or not meant:
         return None
     rule: Object = {"ports": meant}
-    sources = [dict(each) for each in peers]
+    sources = distinct(dict(each) for each in peers)
     if sources:
         rule["from"] = sources
     chosen: Object = {
@@ -63,7 +64,11 @@ def manifest(
         alias: what its name is made of; the colon in it keeps it apart from copies of the tenant's objects.
         chosen: selector of the host's pods.
         rules: `spec.ingress`.
+
+    Raises:
+        Refused: they have too many ranges.
     """
+    check_size(rules)
     namespace = obj["metadata"]["namespace"]
     return {
         "apiVersion": "networking.k8s.io/v1",

@@ -106,7 +106,7 @@ def to_host(
         namespaces: labels of the namespaces inside, by their names.
 
     Raises:
-        Refused: it cannot be known which pods are meant, or in which direction.
+        Refused: it cannot be known which pods are meant, or in which direction; or it means too many ranges.
     """
     spec, namespace = policy.get("spec") or {}, str(policy["metadata"]["namespace"])
     notes = PolicyNotes(cluster, namespace, reach, namespaces)
@@ -119,6 +119,7 @@ def to_host(
         key = _RULES[direction][0]
         if found := _rules(direction, spec.get(key) or (), notes):
             made[key] = found
+    rules.check_size(rule for key, _, _ in _RULES.values() for rule in made.get(key, ()))
     manifest = {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",

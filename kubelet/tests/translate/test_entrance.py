@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from k3k_kubelet.translate import entrance, identity, names
+from k3k_kubelet.translate import Refused, entrance, identity, names
+from k3k_kubelet.translate.rules.network_policy import MAX_RANGES
 
 from kubelet.tests.translate.builders import CLUSTER, OWNER, service
 
@@ -163,3 +164,12 @@ def test_rules_and_openings_add_up() -> None:
         {"ports": [HTTP]},
         {"ports": [HTTP], "from": [block("192.0.2.0/24")]},
     ]
+
+
+def test_the_host_gets_so_many_ranges_and_no_more() -> None:
+    most = [block(f"8.{n >> 8}.{n & 255}.0/24") for n in range(MAX_RANGES)]
+    assert rules(policy({"from": [*most, most[0]]}), {"ports": [HTTP]}) == [{"ports": [HTTP], "from": most}]
+    with pytest.raises(Refused, match=r"^spec: means 2001 ranges .*; 2000 are allowed"):
+        rules(policy({"from": [*most, block("192.0.2.0/24")]}), {"ports": [HTTP]})
+    with pytest.raises(Refused, match="means 4000 ranges"):
+        rules(policy({"from": most}), {"ports": [HTTP]}, {"ports": [HTTP], "from": [block("8.0.0.0/8")]})

@@ -4,6 +4,8 @@ import ipaddress
 from typing import Any
 
 import pytest
+from k3k_kubelet.translate import Refused
+from k3k_kubelet.translate.rules.network_policy import MAX_RANGES
 
 from kubelet.tests.translate.builders import CLUSTER
 from kubelet.tests.translate.test_network_policy import (
@@ -154,3 +156,29 @@ def test_name_servers_are_asked_wherever_the_cluster_may_ask_them_and_nowhere_el
     assert egress(rule, NONE) == []
     assert egress({**rule, "ports": WEB}) == []
     assert egress({"to": rule["to"]}) == [{"to": rule["to"], "ports": NAME_SERVERS}]
+
+
+def blocks(number: int) -> list[Rule]:
+    return [{"ipBlock": {"cidr": f"8.{n >> 8}.{n & 255}.0/24"}} for n in range(number)]
+
+
+def test_the_host_gets_so_many_ranges_and_no_more() -> None:
+    most = blocks(MAX_RANGES)
+    (rule,) = egress({"to": most, "ports": WEB})
+    assert rule["to"] == most
+    with pytest.raises(Refused, match=r"^spec: means 2001 ranges .*; 2000 are allowed"):
+        egress({"to": blocks(MAX_RANGES + 1), "ports": WEB})
+
+
+def test_ranges_that_are_left_out_count_whoever_named_them() -> None:
+    without = [each["ipBlock"]["cidr"] for each in blocks(MAX_RANGES)]
+    whole = {"cidr": "0.0.0.0/0", "except": without}
+    (rule,) = egress({"to": [{"ipBlock": {**whole, "except": without[4:]}}], "ports": WEB})
+    assert len(rule["to"][0]["ipBlock"]["except"]) == MAX_RANGES - 1
+    with pytest.raises(Refused, match="means 2001 ranges"):
+        egress({"to": [{"ipBlock": {**whole, "except": without[3:]}}], "ports": WEB})
+
+
+def test_equal_peers_are_one() -> None:
+    (rule,) = egress({"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}] * (MAX_RANGES + 1), "ports": WEB})
+    assert rule == {"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}], "ports": WEB}

@@ -118,6 +118,14 @@ class NetworkPolicies(Kind):
         self._labels.clear()
         self._waiting.clear()
 
+    def is_refused(self, obj: Object) -> bool:
+        """Whether the host must not have a policy, whatever the labels of namespaces are."""
+        try:
+            network_policy.to_host(obj, self.shared.cluster, self._reach, {})
+        except Refused:
+            return True
+        return False
+
     def _selects_the_same(self, obj: Object, host: Object) -> bool:
         if obj["metadata"].get("deletionTimestamp") or not self.is_chosen(obj):
             return False

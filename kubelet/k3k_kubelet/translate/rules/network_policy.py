@@ -5,6 +5,7 @@ outside what the cluster's `egress` allows; be reached by each other, and by who
 """
 
 import ipaddress
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -23,6 +24,10 @@ _API_PORTS, _DNS = (443, 6443, "https"), {"UDP": (53, "dns"), "TCP": (53, "dns-t
 _DNS_NAMESPACE, _DNS_LABELS = "kube-system", {"k8s-app": "kube-dns"}
 """Where policies look for DNS. Its pods are not inside: they belong to the control plane on the host."""
 _NAME = "kubernetes.io/metadata.name"
+MAX_RANGES = 2000
+"""Ranges of addresses in one NetworkPolicy on the host, `except` included. What programs nodes with them
+(entries of an eBPF map, of an ipset, rules) has limits that all tenants share.
+"""
 _WHOLE = tuple(ipaddress.ip_network(each) for each in ("0.0.0.0/0", "::/0"))
 
 
@@ -179,6 +184,32 @@ def block(peer: Mapping[str, Any], path: str) -> Block:
     return Block(whole, tuple(taken))
 
 
+def check_size(rules: Iterable[Mapping[str, Any]]) -> None:
+    """Checks that the host may have as many ranges of addresses as some rules for it have.
+
+    Raises:
+        Refused: they are too many.
+    """
+    peers = (peer for rule in rules for key in ("from", "to") for peer in rule.get(key) or ())
+    blocks = (peer["ipBlock"] for peer in peers if "ipBlock" in peer)
+    check_count(sum(1 + len(block.get("except") or ()) for block in blocks))
+
+
+def check_count(found: int) -> None:
+    """The same for a number of ranges."""
+    if found > MAX_RANGES:
+        raise Refused(
+            "spec",
+            f"means {found} ranges of addresses on the host, with those that are left out of them",
+            f"{MAX_RANGES} are allowed: write fewer and wider ones, or several policies",
+        )
+
+
+def distinct(peers: Iterable[Object]) -> list[Object]:
+    """Peers, equal ones once."""
+    return list({json.dumps(each, sort_keys=True): each for each in peers}.values())
+
+
 def _network(text: str, path: str) -> Network:
     try:
         return ranges.parse(text)
@@ -251,4 +282,5 @@ def _rules(peers: list[Object], ports: list[Object]) -> list[Object]:
 
 
 def _rule(direction: str, peers: list[Object], ports: list[Object]) -> Object:
-    return {direction: peers, "ports": ports} if ports else {direction: peers}
+    meant = distinct(peers)
+    return {direction: meant, "ports": ports} if ports else {direction: meant}
