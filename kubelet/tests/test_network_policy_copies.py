@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from k3k_kubelet.api import NAMESPACES, NETWORK_POLICIES, PODS, SERVICES
+from k3k_kubelet.api import NAMESPACES, NETWORK_POLICIES, PODS, SERVICES, ForbiddenError
 from k3k_kubelet.translate import identity
 from k3k_kubelet.translate.rules.network_policy import MAX_RANGES
 
 from kubelet.tests.clusters import NAMESPACE, Clusters
+from kubelet.tests.refusals import refused
+from kubelet.tests.waiting import eventually
 from kubelet.tests.world import World, in_world
 
 pytestmark = pytest.mark.xdist_group("kubelet-clusters")
@@ -324,5 +327,35 @@ def test_an_exposed_pod_that_is_isolated_is_open_to_whom_both_let_in(clusters: C
         await open_to(81)
         await world.virtual.delete(NETWORK_POLICIES, world.namespace, "guard")
         await world.host_gone(NETWORK_POLICIES, "web:guard:admitted")
+
+    in_world(clusters, test)
+
+
+def test_what_lets_others_in_goes_when_the_host_refuses_its_change(clusters: Clusters) -> None:
+    def spec(port: int) -> Object:
+        return {"type": "NodePort", "selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": port}]}
+
+    async def test(world: World) -> None:
+        def opens(port: int) -> Callable[[Object], bool]:
+            return lambda found: found["spec"]["ingress"][0]["ports"][0]["port"] == port
+
+        await world.create(SERVICES, "web", spec=spec(8080))
+        before = await world.until_host(NETWORK_POLICIES, "web:services", opens(8080))
+        name = world.host_name("web:services")
+        async with refused(world, "UPDATE", NETWORK_POLICIES, name, "'frozen here'"):
+
+            async def holds() -> bool:
+                change = {"metadata": {"annotations": {"example.com/tried": str(time.monotonic())}}}
+                try:
+                    await world.host.patch(NETWORK_POLICIES, NAMESPACE, name, change)
+                except ForbiddenError:  # it does from a moment after its creation
+                    return True
+                return False
+
+            await eventually(holds)
+            await world.virtual.patch(SERVICES, world.namespace, "web", {"spec": spec(9090)})
+            after = await world.until_host(NETWORK_POLICIES, "web:services", opens(9090))
+            assert after["metadata"]["uid"] != before["metadata"]["uid"]
+            await world.event("web", "HostCopyFailed", "frozen here")
 
     in_world(clusters, test)

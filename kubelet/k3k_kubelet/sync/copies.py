@@ -254,6 +254,8 @@ class Copies(Following):
             if isinstance(error, ApiError) and await self.kind.refused(obj, host, error):
                 return None
             self._emit(obj, FAILED, self._shared.said_inside(obj, error))
+            if host is not None and self.kind.only_opens:
+                await self._remove(host)
             raise
         self.host.observe(written)
         for dropped in wanted.dropped:

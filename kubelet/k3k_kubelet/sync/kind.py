@@ -39,6 +39,8 @@ class Kind(ABC):
             text, beside what the policy says.
         host_selector: What copies' labels must say beside the cluster, as a label selector's text: for kinds
             of which the host's controllers make more with the same labels.
+        only_opens: Whether a copy does nothing but let somebody in. One whose change the host refuses goes:
+            whom the older one lets in may be nobody's wish any more.
     """
 
     resource: ClassVar[Resource]
@@ -48,6 +50,7 @@ class Kind(ABC):
     uses_config: ClassVar[bool] = False
     source_selector: str = ""
     host_selector: str = ""
+    only_opens: ClassVar[bool] = False
     copies: Copies
 
     def __init_subclass__(cls) -> None:

@@ -41,6 +41,7 @@ class Entrances(Kind):
     resource = NETWORK_POLICIES
     host_selector = identity.NAMESPACE
     """Those of the library are of no virtual namespace."""
+    only_opens = True
 
     def __init__(self, shared: Shared, policies: NetworkPolicies, openings: Sequence[Copies]) -> None:
         super().__init__(shared)

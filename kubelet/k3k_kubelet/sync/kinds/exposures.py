@@ -18,6 +18,7 @@ class Exposures(Kind):
     source = SERVICES
     host_selector = identity.NAMESPACE
     """Those of the library are of no virtual namespace."""
+    only_opens = True
 
     def setting(self, policy: Policy) -> ToHost:
         """`sync.toHost.services`."""
