@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from k3k_kubelet.translate import ObjectRef, TokenProjection
+from k3k_kubelet.translate import ObjectRef, Refused, TokenProjection
 
 from kubelet.tests.translate.builders import (
     LINKS,
@@ -301,3 +301,21 @@ def test_a_field_that_is_dropped_with_an_event(field: dict[str, Any]) -> None:
 )
 def test_the_hostname_is_that_of_the_virtual_pod(name: str, hostname: str | None, on_host: str) -> None:
     assert host_spec(pod({"hostname": hostname}, name=name))["hostname"] == on_host
+
+
+@pytest.mark.parametrize("amount", ["0", 0, 0.0, "0m", "0Ki", "-0", "0.000", "0e3", "0E-0005", ".0k"])
+@pytest.mark.parametrize("kind", ["limits", "requests"])
+@pytest.mark.parametrize("containers", ["containers", "initContainers"])
+def test_nothing_of_an_extended_resource_is_refused(containers: str, kind: str, amount: Any) -> None:
+    each = {"name": "main", "image": "nginx:1", "resources": {kind: {"team.example.com/dedicated": amount}}}
+    path = rf"^spec\.{containers}\[0\]\.resources\.{kind}\[team\.example\.com/dedicated\]: "
+    with pytest.raises(Refused, match=path):
+        to_host(pod({containers: [each]}))
+
+
+@pytest.mark.parametrize(
+    "amounts", [{"cpu": "0", "memory": 0}, {"example.com/gpu": "1"}, {"example.com/gpu": "10"}]
+)
+def test_other_amounts_stay_as_they_are(amounts: dict[str, Any]) -> None:
+    made = host_spec(pod(container={"resources": {"requests": amounts}}))
+    assert made["containers"][0]["resources"] == {"requests": amounts}

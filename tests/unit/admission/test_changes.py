@@ -59,6 +59,17 @@ def test_a_change_past_the_whitelist_is_refused(host: Host, existing: Object) ->
     assert refused_change(host, existing, owners) == "metadata.ownerReferences"
 
 
+def test_a_taint_of_kubernetes_is_no_extended_resources(host: Host) -> None:
+    found = {}
+    for key in ("node-role.kubernetes.io/control-plane", "example.com/gpu"):
+        made = host_pod({}, {"resources": {"limits": {key: "1"}, "requests": {key: "1"}}})
+        more = {"key": key, "operator": "Exists", "effect": "NoSchedule"}
+        made["spec"]["tolerations"] = [*(made["spec"].get("tolerations") or ()), more]
+        found[key] = host.refusal("plain", made)
+    assert field(found["node-role.kubernetes.io/control-plane"]) == "spec.tolerations"
+    assert found["example.com/gpu"] == ""
+
+
 def test_a_toleration_that_is_added_later_is_refused_as_well(host: Host) -> None:
     made = host.create("plain", named(host_pod(), "tolerant"), dry=False)
     own = made["spec"]["tolerations"]

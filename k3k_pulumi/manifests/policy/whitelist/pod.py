@@ -120,7 +120,9 @@ def _tolerations(pods: Mapping[str, Any]) -> Validation:
         f't.?effect.orValue("") == "NoExecute" && t.?key.orValue("") in {literal(_FAILING)}',
         # Admission plugins of the host add those of a RuntimeClass, and of nodes with extended resources.
         "has(object.spec.runtimeClassName)",
+        # Names with `kubernetes.io/` are Kubernetes' own resources, and its own taints.
         't.?effect.orValue("") == "NoSchedule" && t.?operator.orValue("") == "Exists" && '
+        '!t.?key.orValue("").contains("kubernetes.io/") && '
         'variables.containers.exists(c, t.?key.orValue("") in c.?resources.?limits.orValue({}))',
         *(_covers(item) for item in own),
     ]
