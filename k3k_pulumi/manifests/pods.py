@@ -59,11 +59,19 @@ def template(
 
 
 def apart(spec: VirtualClusterSpec, component: str, replicas: int) -> dict[str, Any]:
-    """Affinity that puts two replicas on different nodes, if it can be; the user's own rules come first."""
+    """Affinity that puts two replicas on different nodes, if it can be; the user's own rules come first.
+
+    A Deployment's pods look at those of their own revision alone: in an update the pod that is about to go
+    would drive the new ones to the same node.
+    """
     if replicas == 1:
         return {}
     others = {"matchLabels": objects.selector(spec, component)}
-    term = {"labelSelector": others, "topologyKey": "kubernetes.io/hostname"}
+    term = {
+        "labelSelector": others,
+        "matchLabelKeys": ["pod-template-hash"],
+        "topologyKey": "kubernetes.io/hostname",
+    }
     preferred = [{"weight": 100, "podAffinityTerm": term}]
     anti_affinity = {"preferredDuringSchedulingIgnoredDuringExecution": preferred}
     return {"affinity": {"podAntiAffinity": anti_affinity, **spec.affinity}}

@@ -28,10 +28,14 @@ def named(kubectl: Kubectl, resource: str, name: str) -> Any:
     return next((each for each in kubectl.get(resource) if each["metadata"]["name"] == name), None)
 
 
-def test_classes_are_read_with_a_right_to_them_alone_or_made_by_name(
+def test_classes_are_read_with_a_right_to_them_alone(
     host: Host, make_cluster: MakeCluster, priority: str
 ) -> None:
-    shown = {"storage_classes": {"enabled": True}, "priority_classes": {"names": [priority]}}
+    shown = {
+        "storage_classes": {"enabled": True},
+        "ingress_classes": {"enabled": True},
+        "priority_classes": {"enabled": True, "names": [priority]},
+    }
     view = make_cluster(sync={"from_host": shown}, pods={"priority_classes": [priority]})
     there = named(host.kubectl, "storageclasses", "local-path")
     inside = eventually(lambda: named(view.inside, "storageclasses", "local-path"))
@@ -46,7 +50,12 @@ def test_classes_are_read_with_a_right_to_them_alone_or_made_by_name(
     reader = f"k3k-pulumi.io:{view.control_plane.namespace}:{view.name}"
     role = named(host.kubectl, "clusterroles", reader)
     assert role["rules"] == [
-        {"apiGroups": ["storage.k8s.io"], "resources": ["storageclasses"], "verbs": ["list", "watch"]}
+        {"apiGroups": [group], "resources": [resource], "verbs": ["list", "watch"]}
+        for group, resource in (
+            ("storage.k8s.io", "storageclasses"),
+            ("networking.k8s.io", "ingressclasses"),
+            ("scheduling.k8s.io", "priorityclasses"),
+        )
     ]
     view.destroy()
     assert named(host.kubectl, "clusterroles", reader) is None

@@ -188,7 +188,8 @@ def test_a_route_of_the_gateway_api_and_a_default_backend(
         "gateways": [gateway],
         "controller_namespaces": [controller.NAMESPACE],
     }
-    inside = make_cluster("routed", sync=sync).inside
+    view = make_cluster("routed", sync=sync)
+    inside = view.inside
     for kind in ("httproutes", "referencegrants"):
         file = ingress_controller.definitions / f"gateway.networking.k8s.io_{kind}.yaml"
         inside("apply", "--server-side", "-f", str(file))
@@ -212,6 +213,9 @@ def test_a_route_of_the_gateway_api_and_a_default_backend(
     assert parent["parentRef"]["namespace"] == "infra"
     conditions = {each["type"]: (each["status"], each["observedGeneration"]) for each in parent["conditions"]}
     assert conditions == {"Accepted": ("True", 1), "ResolvedRefs": ("True", 1)}
+    assert view.workloads.get("httproutes")
+    inside("delete", "httproute", "routed")
+    eventually(lambda: not view.workloads.get("httproutes"))
 
 
 def _route(host: str) -> Object:

@@ -149,6 +149,26 @@ def test_exec_by_the_old_websocket_protocol(cluster: View, inside: Kubectl) -> N
     api.close()
 
 
+def test_attach_by_the_old_websocket_protocol(cluster: View, inside: Kubectl) -> None:
+    inside.apply(pod("echo", container(["cat"], stdin=True, stdinOnce=True), restartPolicy="Never"))
+    running(inside, "app=echo", 1)
+    api = config.new_client_from_config(str(cluster.access.kubeconfig), persist_config=False)
+    session = stream(
+        client.CoreV1Api(api).connect_get_namespaced_pod_attach,
+        "echo",
+        inside.namespace,
+        stdin=True,
+        stdout=True,
+        stderr=True,
+        tty=False,
+        _preload_content=False,
+    )
+    session.write_stdin("hello\n")
+    assert session.readline_stdout(timeout=30) == "hello"
+    session.close()
+    api.close()
+
+
 def test_exec_where_there_is_nothing(inside: Kubectl) -> None:
     name = idle_pod(inside)
     for pod_name, flags, words in (
