@@ -2,8 +2,8 @@
 
 The document's schema and defaults are the virtual kubelet's own (`kubelet/k3k_kubelet/policy`,
 policy.schema.json): what a user leaves out is left out of the document too. The table here lets a preview
-refuse a misspelt key, which the kubelet would refuse only at run time; a unit test holds it, and the defaults
-that the kubelet's rights depend on, against the schema.
+refuse a misspelt key or a malformed value, for either of which the kubelet would refuse the whole document at
+run time; unit tests hold it, and the defaults that the kubelet's rights depend on, against the schema.
 """
 
 from __future__ import annotations
@@ -11,36 +11,46 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from k3k_pulumi.model.fragments import (
-    AFFINITY,
+from k3k_pulumi.model.document_values import (
+    ALLOWED_KEY,
+    API_GROUP,
+    CAPABILITY,
+    CIDR,
+    CLASS_NAME,
+    HOST_NAME,
+    HOST_PATH,
+    ID,
+    KIND,
+    LABELS,
+    LOAD_BALANCER_CLASS,
+    NAME,
+    NODE_AFFINITY,
+    PROFILE,
+    REGISTRY,
     TOLERATIONS,
-    ListOf,
-    MapOf,
-    boolean,
-    choice,
-    integer,
-    text,
+    once,
 )
+from k3k_pulumi.model.fragments import Fields, ListOf, boolean, choice, text
 
 API_VERSION = "k3k-pulumi.io/v1"
 
-_SELECTOR = {"matchLabels": MapOf(text)}
+_SELECTOR = {"matchLabels": LABELS}
 _TO_HOST = {"enabled": boolean, "selector": _SELECTOR}
-_FROM_HOST = {**_TO_HOST, "names": ListOf(text)}
+_FROM_HOST = {**_TO_HOST, "names": ListOf(NAME)}
 _POD_SETTINGS = {
-    "nodeSelector": MapOf(text),
+    "nodeSelector": LABELS,
     "tolerations": TOLERATIONS,
-    "affinity": {"nodeAffinity": AFFINITY["nodeAffinity"]},
-    "priorityClass": text,
-    "runtimeClass": text,
+    "affinity": {"nodeAffinity": NODE_AFFINITY},
+    "priorityClass": NAME,
+    "runtimeClass": NAME,
     "hostUsers": boolean,
     "securityContext": {
         "runAsNonRoot": boolean,
-        "runAsUser": integer,
-        "runAsGroup": integer,
+        "runAsUser": ID,
+        "runAsGroup": ID,
         "readOnlyRootFilesystem": boolean,
         "allowPrivilegeEscalation": boolean,
-        "capabilities": {"drop": ListOf(text)},
+        "capabilities": {"drop": ListOf(CAPABILITY)},
     },
 }
 
@@ -51,7 +61,7 @@ DOCUMENT = {
         "hostIPC": boolean,
         "hostPorts": boolean,
         "hostProbes": boolean,
-        "hostPaths": ListOf({"path": text, "readOnly": boolean}),
+        "hostPaths": ListOf(Fields({"path": HOST_PATH, "readOnly": boolean}, required=("path",))),
         "privileged": boolean,
         "volumeTypes": ListOf(
             choice(
@@ -67,21 +77,27 @@ DOCUMENT = {
         ),
         "capabilities": ListOf(text),
         "procMounts": ListOf(choice("Default", "Unmasked")),
-        "seccompProfiles": ListOf(text),
+        "seccompProfiles": ListOf(PROFILE),
         "defaultSeccompProfile": choice("", "RuntimeDefault"),
-        "appArmorProfiles": ListOf(text),
+        "appArmorProfiles": ListOf(PROFILE),
         "seLinuxOptions": boolean,
         "sysctls": ListOf(text),
-        "priorityClasses": ListOf(text),
-        "runtimeClasses": ListOf(text),
-        "resourceClaims": ListOf(text),
-        "resourceClaimTemplates": ListOf(text),
+        "priorityClasses": ListOf(NAME),
+        "runtimeClasses": ListOf(NAME),
+        "resourceClaims": ListOf(NAME),
+        "resourceClaimTemplates": ListOf(NAME),
         "allowedTolerations": TOLERATIONS,
-        "labels": ListOf(text),
-        "annotations": ListOf(text),
-        "serviceAccounts": ListOf({"namespace": text, "name": text, "hostServiceAccount": text}),
+        "labels": ListOf(ALLOWED_KEY),
+        "annotations": ListOf(ALLOWED_KEY),
+        "serviceAccounts": ListOf(
+            Fields(
+                {"namespace": NAME, "name": NAME, "hostServiceAccount": NAME},
+                required=("namespace", "name", "hostServiceAccount"),
+            ),
+            check=once("namespace", "name"),
+        ),
         "alwaysPullImages": boolean,
-        "imageRegistries": ListOf(text),
+        "imageRegistries": ListOf(REGISTRY),
         "defaults": _POD_SETTINGS,
         "required": _POD_SETTINGS,
     },
@@ -90,33 +106,39 @@ DOCUMENT = {
             "services": {
                 **_TO_HOST,
                 "types": ListOf(choice("ClusterIP", "NodePort", "LoadBalancer")),
-                "externalIPs": ListOf(text),
-                "loadBalancerClasses": ListOf(text),
-                "annotations": ListOf(text),
-                "labels": ListOf(text),
-                "sourceRanges": ListOf(text),
+                "externalIPs": ListOf(CIDR),
+                "loadBalancerClasses": ListOf(LOAD_BALANCER_CLASS),
+                "annotations": ListOf(ALLOWED_KEY),
+                "labels": ListOf(ALLOWED_KEY),
+                "sourceRanges": ListOf(CIDR),
             },
             "endpointSlices": _TO_HOST,
             "persistentVolumeClaims": {
                 **_TO_HOST,
-                "storageClasses": ListOf(text),
-                "dataSources": ListOf({"apiGroup": text, "kind": text, "name": text}),
-                "volumeAttributesClasses": ListOf(text),
+                "storageClasses": ListOf(CLASS_NAME),
+                "dataSources": ListOf(
+                    Fields({"apiGroup": API_GROUP, "kind": KIND, "name": NAME}, required=("kind", "name"))
+                ),
+                "volumeAttributesClasses": ListOf(CLASS_NAME),
             },
             "ingresses": {
                 **_TO_HOST,
-                "classes": ListOf(text),
-                "hosts": ListOf(text),
-                "annotations": ListOf(text),
-                "controllerNamespaces": ListOf(text),
+                "classes": ListOf(CLASS_NAME),
+                "hosts": ListOf(HOST_NAME),
+                "annotations": ListOf(ALLOWED_KEY),
+                "controllerNamespaces": ListOf(NAME),
             },
             "httpRoutes": {
                 **_TO_HOST,
                 "gateways": ListOf(
-                    {"namespace": text, "name": text, "hostNamespace": text, "hostName": text}
+                    Fields(
+                        {"namespace": NAME, "name": NAME, "hostNamespace": NAME, "hostName": NAME},
+                        required=("namespace", "name", "hostNamespace", "hostName"),
+                    ),
+                    check=once("namespace", "name"),
                 ),
-                "hosts": ListOf(text),
-                "controllerNamespaces": ListOf(text),
+                "hosts": ListOf(HOST_NAME),
+                "controllerNamespaces": ListOf(NAME),
             },
             "podDisruptionBudgets": _TO_HOST,
             "networkPolicies": _TO_HOST,

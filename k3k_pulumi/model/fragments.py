@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from k3k_pulumi.model import quantity
@@ -19,17 +20,84 @@ Check = Callable[[Any], str | None]
 
 
 class MapOf:
-    """A map with free keys."""
+    """A map with free keys, which `key` may check."""
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Any, key: Check | None = None) -> None:
         self.value = value
+        self.key = key
 
 
 class ListOf:
-    """A list of one kind of item."""
+    """A list of one kind of item. `check` looks at the list as a whole, once all items are right."""
 
-    def __init__(self, item: Any) -> None:
+    def __init__(self, item: Any, check: Check | None = None) -> None:
         self.item = item
+        self.check = check
+
+
+class Fields(dict[str, Any]):
+    """An object's keys, some `required`. `check` looks at it as a whole, once all values are right."""
+
+    def __init__(
+        self, fields: Mapping[str, Any], required: Iterable[str] = (), check: Check | None = None
+    ) -> None:
+        super().__init__(fields)
+        self.required = tuple(required)
+        self.check = check
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Checks for one of some strings."""
+
+    allowed: tuple[str, ...]
+
+    def __call__(self, value: Any) -> str | None:
+        """What it must be."""
+        if isinstance(value, str) and value in self.allowed:
+            return None
+        return f"must be {one_of(each or repr(each) for each in self.allowed)}"
+
+
+@dataclass(frozen=True)
+class Form:
+    """Checks for a string of some form.
+
+    Attributes:
+        pattern: What `re.search` finds in it.
+        allowed: The same in words, as in "must be ...".
+        longest: Characters at most, None for any number.
+        check: Looks at one that has the form.
+    """
+
+    pattern: str
+    allowed: str
+    longest: int | None = None
+    check: Check | None = None
+
+    def __call__(self, value: Any) -> str | None:
+        """What it must be."""
+        if not isinstance(value, str):
+            return f"must be a string: {self.allowed}"
+        if self.longest is not None and len(value) > self.longest:
+            return f"must have {self.longest} characters at most"
+        if not re.search(self.pattern, value):
+            return f"must be {self.allowed}"
+        return self.check(value) if self.check else None
+
+
+@dataclass(frozen=True)
+class Within:
+    """Checks for a whole number in a range; Pulumi's floats count as in `integer`."""
+
+    least: int
+    most: int
+
+    def __call__(self, value: Any) -> str | None:
+        """What it must be."""
+        if _is_whole(value) and self.least <= value <= self.most:
+            return None
+        return f"must be a whole number from {self.least} to {self.most}"
 
 
 def text(value: Any) -> str | None:
@@ -60,7 +128,7 @@ def amount(value: Any) -> str | None:
 
 def choice(*allowed: str) -> Check:
     """Checks for one of some strings."""
-    return lambda value: None if value in allowed else f"must be {one_of(allowed)}"
+    return Choice(allowed)
 
 
 _SELECTOR_OPERATOR = choice("In", "NotIn", "Exists", "DoesNotExist")
@@ -153,7 +221,7 @@ def normalise(value: Any, schema: Any, path: str, problems: list[str]) -> Any:
             problems.append(f"{path}: {show(value)} must be a map")
             return None
         return {
-            _key(key, path, problems): normalise(item, schema.value, f"{path}.{key}", problems)
+            _free_key(key, schema, path, problems): normalise(item, schema.value, f"{path}.{key}", problems)
             for key, item in value.items()
             if item is not None
         }
@@ -161,9 +229,12 @@ def normalise(value: Any, schema: Any, path: str, problems: list[str]) -> Any:
         if isinstance(value, str) or not isinstance(value, Sequence):
             problems.append(f"{path}: {show(value)} must be a list")
             return None
-        return [
+        before = len(problems)
+        items = [
             normalise(item, schema.item, f"{path}[{index}]", problems) for index, item in enumerate(value)
         ]
+        _check_whole(items, schema.check, path, problems, before)
+        return items
     wrong = schema(value)
     if wrong:
         problems.append(f"{path}: {show(value)} {wrong}")
@@ -185,6 +256,7 @@ def _normalise_object(
         problems.append(f"{path}: {show(value)} must be a map with keys of {one_of(schema)}")
         return {}
     result: dict[str, Any] = {}
+    before = len(problems)
     for key, item in value.items():
         name = camel_case(_key(key, path, problems), schema)
         if name not in schema:
@@ -193,7 +265,25 @@ def _normalise_object(
             problems.append(f"{path}.{key}: given twice, in snake_case and in camelCase: leave one out")
         elif item is not None:
             result[name] = normalise(item, schema[name], f"{path}.{name}", problems)
+    if isinstance(schema, Fields):
+        problems += [f"{path}.{name}: is required" for name in schema.required if name not in result]
+        _check_whole(result, schema.check, path, problems, before)
     return result
+
+
+def _check_whole(value: Any, check: Check | None, path: str, problems: list[str], before: int) -> None:
+    """Checks what has had no problem below it: there were `before` problems in all."""
+    wrong = check(value) if check and len(problems) == before else None
+    if wrong:
+        problems.append(f"{path}: {wrong}")
+
+
+def _free_key(key: Any, schema: MapOf, path: str, problems: list[str]) -> str:
+    name = _key(key, path, problems)
+    wrong = schema.key(name) if schema.key else None
+    if wrong:
+        problems.append(f"{path}: key {show(key)} {wrong}")
+    return name
 
 
 def _key(key: Any, path: str, problems: list[str]) -> str:

@@ -295,7 +295,16 @@ class RequiredAffinity:
         """That of both: a node has to match either."""
         if given is None or allowed is None:
             return allowed if given is None else given
-        return both(given, allowed)
+        return both(_telling(given), _telling(allowed))
+
+
+def _telling(affinity: Mapping[str, Any]) -> dict[str, Any]:
+    """Without required terms that are none: in the document they mean every node, not no node."""
+    node = dict(affinity.get("nodeAffinity", {}))
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    if not node.get(required, {}).get("nodeSelectorTerms"):
+        node.pop(required, None)
+    return {"nodeAffinity": node}
 
 
 class Dropped:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import dataclasses
 import gc
 from dataclasses import dataclass
@@ -69,10 +70,17 @@ class Kubelet:
         anchor: The ConfigMap that owns what we make on the host.
         addresses: Of the cluster's Services on the host.
         leader: The Lease.
+        policy: What the tenant may do.
     """
 
     def __init__(
-        self, config: Config, clients: Clients, anchor: Object, addresses: Addresses, leader: Leader
+        self,
+        config: Config,
+        clients: Clients,
+        anchor: Object,
+        addresses: Addresses,
+        leader: Leader,
+        policy: PolicyFile,
     ) -> None:
         self._clients = clients
         self._address = addresses.kubelet
@@ -81,8 +89,6 @@ class Kubelet:
         api_host = config.api_address or virtual.endpoint.host
         cluster = _cluster(config, anchor, (api_host, virtual.endpoint.port), addresses.dns)
         stores = Stores(config, clients.host, virtual)
-        policy_file = config.paths.policy / "policy.json"
-        policy = PolicyFile(policy_file)
         root_ca = (config.paths.tls / "server-ca.crt").read_text()
         self._shared = Shared(
             config, cluster, clients.host, virtual, stores, policy, EventRecorder(virtual), root_ca
@@ -99,7 +105,9 @@ class Kubelet:
         front_proxy = dataclasses.replace(files, client_ca=config.paths.tls / "request-header-ca.crt")
         self._cidrs = ServiceCidrs(clients.reviews, config.version)
         twins = Twins(clients.admissions, clients.reviews, stores.host_services, cluster)
-        admission = ServiceAdmission(self._shared, twins, self._cidrs, PolicyFile(policy_file))
+        # Of its own, for who reads is told of a change once, and the controllers have to be told of each.
+        self._policy = copy.copy(policy)
+        admission = ServiceAdmission(self._shared, twins, self._cidrs, self._policy)
         self._extension = ExtensionServer(
             MetricsApi(usage), admission.answer, access, front_proxy, address=config.address
         )
@@ -121,6 +129,9 @@ class Kubelet:
             return f"not synced: {', '.join(waiting)}"
         if unlisted := self._shared.stores.unlisted():
             return advice(unlisted)
+        self._policy.read()  # the controllers of a replica that follows do not
+        if self._policy.wrong:
+            return f"the last good policy holds, the present one is refused: {self._policy.wrong}"
         if not self._apis.serving.is_set():
             return "the kubelet API is not served yet"
         if not self._leader.answered:

@@ -28,7 +28,9 @@ from k3k_kubelet.health import Health
 from k3k_kubelet.host_ranges import HostRanges, advice
 from k3k_kubelet.kubelet import Addresses, Clients, Kubelet
 from k3k_kubelet.leader import Leader, RestartError
+from k3k_kubelet.policy import PolicyError
 from k3k_kubelet.server import trim
+from k3k_kubelet.sync.policy import PolicyFile
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +52,8 @@ class Process:
             K3K_DNS_HOST, POD_NAME; HOST_IP and POD_IPS, comma-separated, where `host_ranges` are given.
 
     Raises:
-        ConfigError: A variable is missing, or has an address of the host outside of `host_ranges`.
+        ConfigError: A variable is missing, or has an address of the host outside of `host_ranges`; or the
+            policy cannot be used.
     """
 
     def __init__(self, config: Config, environment: Mapping[str, str] | None = None) -> None:
@@ -70,6 +73,7 @@ class Process:
         )
         self._dns_host = self._variable("K3K_DNS_HOST")
         self._check_host()
+        self._policy = self._read_policy()
         self._kubelet: Kubelet | None = None
         self._clients: list[ApiClient] = []
 
@@ -136,7 +140,7 @@ class Process:
             admissions=self._client(self._host_endpoint, connections=ADMISSION_CONNECTIONS, timeout=7.0),
         )
         anchor = await _read(clients.host, CONFIG_MAPS, config.namespace, config.anchor)
-        return Kubelet(config, clients, anchor, Addresses(address, self._dns_host), leader)
+        return Kubelet(config, clients, anchor, Addresses(address, self._dns_host), leader, self._policy)
 
     async def _address(self) -> str:
         """ClusterIP of the kubelet's Service."""
@@ -185,6 +189,13 @@ class Process:
             addresses += self._environment.get(name, "").split(",")
         if unlisted := HostRanges(self._config.host_ranges).unlisted(addresses):
             raise ConfigError(advice(unlisted))
+
+    def _read_policy(self) -> PolicyFile:
+        """The policy: without a good one no pod of a tenant's may be begun."""
+        try:
+            return PolicyFile(self._config.paths.policy / "policy.json")
+        except PolicyError as error:
+            raise ConfigError(str(error)) from None
 
     def _missing(self) -> str:
         """What keeps the kubelet from being ready."""

@@ -26,11 +26,17 @@ WRONG = [
 ]
 
 
-def test_without_a_document_the_default_holds(tmp_path: Path) -> None:
-    found = PolicyFile(tmp_path / "policy.json")
-    assert not found.read()
-    assert found.current == policy.Policy()
-    assert not found.current.pods.privileged
+def test_without_a_document_there_is_no_policy(tmp_path: Path) -> None:
+    with pytest.raises(policy.PolicyError, match=r"^policy\.json: .*: No such file or directory$"):
+        PolicyFile(tmp_path / "policy.json")
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_document_is_no_policy_to_begin_with(tmp_path: Path, wrong: str) -> None:
+    file = tmp_path / "policy.json"
+    file.write_text(wrong)
+    with pytest.raises(policy.PolicyError, match=r"^policy\.json: "):
+        PolicyFile(file)
 
 
 @pytest.mark.parametrize("wrong", WRONG)
@@ -38,24 +44,35 @@ def test_a_wrong_document_changes_nothing(tmp_path: Path, wrong: str) -> None:
     file = tmp_path / "policy.json"
     file.write_text(STRICT)
     found = PolicyFile(file)
-    assert found.read()
+    assert not found.read()
     file.write_text(wrong)
     assert not found.read()
+    assert found.wrong.startswith("policy.json: ")
+    assert not found.read()
+    assert found.wrong
     assert found.current.pods.capabilities == ()
     assert not found.current.pods.privileged
     file.write_text(LOOSE)
     assert found.read()
     assert found.current.pods.privileged
+    assert not found.wrong
 
 
-def test_a_document_that_vanishes_leaves_the_last_one(tmp_path: Path) -> None:
+def test_a_document_that_vanishes_leaves_the_last_one_and_may_come_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     file = tmp_path / "policy.json"
     file.write_text(STRICT)
     found = PolicyFile(file)
-    found.read()
     file.unlink()
-    assert not found.read()
+    for _ in range(3):
+        assert not found.read()
+        assert found.wrong.endswith("No such file or directory")
+    assert len(caplog.records) == 1
     assert found.current.pods.capabilities == ()
+    file.write_text(STRICT)
+    assert not found.read()
+    assert not found.wrong
 
 
 def test_a_changed_document_is_noticed_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +80,6 @@ def test_a_changed_document_is_noticed_and_told(tmp_path: Path, monkeypatch: pyt
     file = tmp_path / "policy.json"
     file.write_text(LOOSE)
     found = PolicyFile(file)
-    found.read()
     told: list[bool] = []
 
     async def test() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import subprocess
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 from k3k_kubelet.api import EVENTS, LEASES, PODS
@@ -44,6 +46,69 @@ def test_sigterm_ends_it_cleanly_and_lets_go_of_the_lease(clusters: Clusters) ->
     assert not lease["spec"].get("holderIdentity")
     clusters.start_kubelet()
     asyncio.run(eventually(lambda: ask(clusters, "/readyz")[0] == 200))
+
+
+MALFORMED = '{"apiVersion": "k3k-pulumi.io/v1", "pods": {"required": {"nodeSelector": {"bad key!": "x"}}}}'
+WHERE = "policy.json: $.pods.required"
+
+
+def policy_file(clusters: Clusters) -> Path:
+    return clusters.directory / "policy" / "policy.json"
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [(MALFORMED, WHERE), (None, "No such file or directory")],
+    ids=["wrong", "missing"],
+)
+def test_it_does_not_start_without_a_good_policy(
+    clusters: Clusters, document: str | None, reason: str
+) -> None:
+    clusters.stop_kubelet()
+    file = policy_file(clusters)
+    if document is None:
+        file.unlink()
+    else:
+        file.write_text(document)
+    try:
+        result = subprocess.run(
+            clusters.kubelet_command(),
+            env=clusters.environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    finally:
+        clusters.set_policy()
+        clusters.start_kubelet()
+    asyncio.run(eventually(lambda: ask(clusters, "/readyz")[0] == 200))
+    assert result.returncode == 1
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("k3k-kubelet: policy.json: ")
+    assert reason in last
+
+
+def test_a_policy_that_becomes_wrong_leaves_the_last_one_and_makes_it_not_ready(clusters: Clusters) -> None:
+    async def test(world: World) -> None:
+        clusters.set_policy(imageRegistries=["registry.example.com/team/"])
+        await world.pod("before")
+        await world.event("before", "HostPodRefused", "imageRegistries")
+        policy_file(clusters).write_text(MALFORMED)
+        await eventually(lambda: ask(clusters, "/readyz")[0] == 503)
+        assert WHERE in ask(clusters, "/readyz")[1]
+        await eventually(lambda: WHERE in clusters.log())
+        await world.pod("meanwhile")
+        await world.event("meanwhile", "HostPodRefused", "imageRegistries")
+        clusters.set_policy()
+        await eventually(lambda: ask(clusters, "/readyz") == (200, "ok\n"))
+        await world.host_pod("meanwhile")
+
+    asyncio.run(eventually(lambda: ask(clusters, "/readyz")[0] == 200))
+    try:
+        in_world(clusters, test)
+    finally:
+        clusters.set_policy()
 
 
 def test_no_secret_is_ever_logged(clusters: Clusters) -> None:

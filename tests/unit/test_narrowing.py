@@ -248,11 +248,6 @@ def test_more_than_the_policy_has_is_told_with_the_policy_and_the_place(
             "pods.defaults.priorityClass: 'high' is more than VirtualClusterPolicy 'team' allows "
             "(pods.priorityClasses: ['low']): leave it out, or have the policy changed",
         ),
-        (
-            {"sync": {"to_host": {"services": {"external_ips": ["10.0.0.1/8"]}}}},
-            {},
-            "sync.toHost.services.externalIPs[0]: '10.0.0.1/8' must be a CIDR like 10.43.0.0/16",
-        ),
     ],
 )
 def test_the_line_says_what_was_found_and_what_is_allowed(

@@ -92,15 +92,27 @@ def _values(check: Any) -> list[Any]:
         return [{}, {key: _values(below)[-1] for key, below in check.items()}]
     if isinstance(check, ListOf):
         return [[], [_values(check.item)[-1]]]
-    for candidates in ([False, True], [0, 1000]):
+    for candidates in ([False, True], [0, 1000], [1, 100]):
         if all(check(each) is None for each in candidates):
             return candidates
     known = ["a", "x", "", "RuntimeDefault", "Default", "Unmasked", "secret", "NodePort", "Equal", "In"]
-    known += ["NoExecute"]
+    known += ["NoExecute", "ALL", "192.0.2.0/24", "registry.example.com/team", "/srv", "b"]
     return [each for each in known if check(each) is None]
 
 
 SAMPLES = {path: values for part, table in DOCUMENT.items() for path, values in samples(table, part)}
+TERMS = [{"matchExpressions": [{"key": "pool", "operator": "In", "values": [value]}]} for value in "ab"]
+SAMPLES |= {
+    f"pods.{part}.affinity.nodeAffinity.{when}": [[], *([item] for item in items)]
+    for part in ("defaults", "required")
+    for when, items in (
+        ("requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms", TERMS),
+        (
+            "preferredDuringSchedulingIgnoredDuringExecution",
+            [{"weight": 1, "preference": term} for term in TERMS],
+        ),
+    )
+}
 SAMPLES |= {
     "pods.hostPaths": [[], [{"path": "/srv"}], [{"path": "/srv", "readOnly": False}]],
     "sync.toHost.services.externalIPs": [[], ["192.0.2.0/24"], ["::/0"]],

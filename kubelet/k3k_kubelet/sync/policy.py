@@ -17,36 +17,41 @@ CHECK_SECONDS = 2.0
 class PolicyFile:
     """`policy.json` of a mounted ConfigMap. A missing or wrong document never replaces a good one.
 
+    There is no policy without a document: the default one may allow what the document was to forbid.
+
     Args:
-        file: The document; the default policy (baseline) holds until there was a good one.
+        file: The document.
+
+    Attributes:
+        current: The last good document.
+        wrong: Why what the file has now is not `current`, with the place; `""` if it is.
+
+    Raises:
+        PolicyError: It is missing or cannot be used.
     """
 
     def __init__(self, file: Path) -> None:
-        self.current = policy.Policy()
         self._file = file
-        self._content: bytes | None = None
-        self._missing = False
+        self._content: bytes | None = self._read()
+        self.current = policy.load(self._content)
+        self.wrong = ""
 
     def read(self) -> bool:
         """Reads the document if it changed; returns whether another policy holds now."""
         try:
-            content = self._file.read_bytes()
-        except OSError as error:
-            if not self._missing:
-                fields = {"file": str(self._file), "error": error.strerror}
-                log.error("no policy, the last one stays", extra=fields)
-            self._missing = True
-            return False
-        self._missing = False
-        if content == self._content:
-            return False
-        self._content = content
-        try:
+            content = self._read()
+            if content == self._content:
+                return False
+            self._content = content
             found = policy.load(content)
         except policy.PolicyError as error:
-            fields = {"file": str(self._file), "error": str(error)}
-            log.error("policy refused, the last one stays", extra=fields)
+            if str(error) != self.wrong:
+                log.error(
+                    "policy refused, the last one stays", extra={"file": str(self._file), "error": str(error)}
+                )
+            self.wrong = str(error)
             return False
+        self.wrong = ""
         changed = found != self.current
         self.current = found
         return changed
@@ -58,3 +63,10 @@ class PolicyFile:
             if self.read():
                 log.info("policy changed", extra={"file": str(self._file)})
                 changed()
+
+    def _read(self) -> bytes:
+        try:
+            return self._file.read_bytes()
+        except OSError as error:
+            self._content = None  # whatever comes back is looked at
+            raise policy.PolicyError(f"policy.json: {self._file}: {error.strerror}") from None
