@@ -2,8 +2,6 @@
 
 # The component analyzer reads the annotations of this module as they are: no `from __future__` here.
 
-import asyncio
-import itertools
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -11,7 +9,7 @@ import pulumi
 import pulumi_kubernetes
 
 from k3k_pulumi.args import VirtualClusterArgs
-from k3k_pulumi.endpoint import UnreachableError, endpoint, wait_until_ready
+from k3k_pulumi.endpoint import endpoint
 from k3k_pulumi.errors import InputError
 from k3k_pulumi.inputs import ended, is_later, when_made
 from k3k_pulumi.late_policy import late_bodies
@@ -19,26 +17,20 @@ from k3k_pulumi.manifests import Manifest, virtual_cluster, waits_for_ready
 from k3k_pulumi.manifests.policy import constraints_of
 from k3k_pulumi.model import VirtualClusterSpec
 from k3k_pulumi.pki import ClusterPki, kubeconfig
+from k3k_pulumi.readiness import VirtualClusterNotReadyError, readiness_hooks
 from k3k_pulumi.resources import ExistingNamespace, KubernetesObject, Objects, place
 from k3k_pulumi.stash import kept_pki
 
 TYPE = "k3k-pulumi:index:VirtualCluster"
-READY_SECONDS = 300.0
-"""How long the API may take to be reachable once its pods are ready: load balancers take minutes."""
 
 _PLACEHOLDER = "k3k0ns"
 """Stands for a namespace that is an Output: the shape of everything is known before the namespace is."""
 
-_HOOKS = itertools.count()
 Parse = Callable[[object, object], VirtualClusterSpec]
 
 
 class VirtualClusterInputError(pulumi.RunError, InputError):
     """Arguments that cannot become a cluster. Pulumi shows a line for each, and no traceback."""
-
-
-class VirtualClusterNotReadyError(pulumi.RunError):
-    """The cluster's API was not reachable in time from the machine that runs Pulumi."""
 
 
 class Inside(pulumi.ComponentResource):
@@ -168,8 +160,12 @@ class VirtualCluster(pulumi.ComponentResource):
         text = _kubeconfig(spec, self.endpoint, keys)
         # URNs are known in previews; in a deployment, when the workload is ready and its hook is through.
         urns = []
+        awaited = None
+        if spec.expose.source_cidrs:  # else nobody outside the cluster's own pods may connect
+            control_plane = place(spec.control_plane_namespace, _PLACEHOLDER, self.namespace)
+            awaited = readiness_hooks(self._name, pulumi.Output.from_input(control_plane), text)
         for manifest in filter(waits_for_ready, manifests):
-            hooks = self._await_api(text) if manifest["kind"] == "StatefulSet" else None
+            hooks = awaited if manifest["kind"] == "StatefulSet" else None
             made = objects.register(manifest, body(manifest), hooks)
             urns.append(made.urn)
         self.kubeconfig = pulumi.Output.all(text, *urns).apply(lambda known: known[0])
@@ -192,30 +188,6 @@ class VirtualCluster(pulumi.ComponentResource):
                 _PLACEHOLDER,
             )
         return lambda manifest: place(late(manifest), _PLACEHOLDER, self.namespace)
-
-    def _await_api(self, text: pulumi.Output[str]) -> pulumi.ResourceHookBinding | None:
-        """Has a deployment wait until the API answers where it runs, and not only in the pod's own view."""
-        if not self._spec.expose.source_cidrs:
-            return None  # nobody outside the cluster's own pods may connect
-
-        async def await_api(args: pulumi.ResourceHookArgs) -> None:  # noqa: ARG001 - a hook's signature
-            try:
-                await asyncio.to_thread(wait_until_ready, cast(str, await text.future()), READY_SECONDS)
-            except UnreachableError as error:
-                raise VirtualClusterNotReadyError(self._not_ready(error)) from error
-
-        # Hooks are known by their names in a whole stack; cluster names are unique in a namespace at most.
-        hook = pulumi.ResourceHook(f"{TYPE}::{self._name}::{next(_HOOKS)}", await_api)
-        return pulumi.ResourceHookBinding(after_create=[hook], after_update=[hook])
-
-    def _not_ready(self, error: UnreachableError) -> str:
-        """What a user can do about a cluster that its host calls ready and that does not answer here."""
-        namespace = self._spec.control_plane_namespace.replace(_PLACEHOLDER, "<namespace>")
-        return (
-            f"{self._about()}: {error}. Its pods are ready in the host's own view: look at the way to them, "
-            f"kubectl -n {namespace} get networkpolicies,services,endpointslices,events. "
-            "The next `pulumi up` takes the StatefulSet for created and does not ask again."
-        )
 
     def _about(self) -> str:
         return f"VirtualCluster {self._name!r}"
