@@ -7,10 +7,16 @@ from typing import Any, TypeGuard, TypeVar, cast
 
 import pulumi
 
+from k3k_pulumi.errors import InputError
+
 T = TypeVar("T")
 
 _MESSAGE_SHOWN = 32
 """Exit code of a program that has told the user what is wrong, in Pulumi's protocol with its programs."""
+
+
+class VirtualClusterInputError(pulumi.RunError, InputError):
+    """Arguments that cannot become a cluster. Pulumi shows a line for each, and no traceback."""
 
 
 def is_later(value: object) -> TypeGuard[pulumi.Output[Any]]:

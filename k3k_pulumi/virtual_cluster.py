@@ -11,7 +11,8 @@ import pulumi_kubernetes
 from k3k_pulumi.args import VirtualClusterArgs
 from k3k_pulumi.endpoint import endpoint
 from k3k_pulumi.errors import InputError
-from k3k_pulumi.inputs import ended, is_later, when_made
+from k3k_pulumi.inputs import VirtualClusterInputError, ended, is_later, when_made
+from k3k_pulumi.inside import Inside, provider_inside
 from k3k_pulumi.late_policy import late_bodies
 from k3k_pulumi.manifests import Manifest, virtual_cluster, waits_for_ready
 from k3k_pulumi.manifests.policy import constraints_of
@@ -27,20 +28,6 @@ _PLACEHOLDER = "k3k0ns"
 """Stands for a namespace that is an Output: the shape of everything is known before the namespace is."""
 
 Parse = Callable[[object, object], VirtualClusterSpec]
-
-
-class VirtualClusterInputError(pulumi.RunError, InputError):
-    """Arguments that cannot become a cluster. Pulumi shows a line for each, and no traceback."""
-
-
-class Inside(pulumi.ComponentResource):
-    """The parent of what lives inside a virtual cluster; see `VirtualCluster.inside`."""
-
-    def __init__(self, cluster: "VirtualCluster", name: str, provider: pulumi_kubernetes.Provider) -> None:
-        """Registers the component; users take `VirtualCluster.inside`."""
-        opts = pulumi.ResourceOptions(parent=cluster, providers=[provider], deleted_with=cluster)
-        super().__init__(f"{TYPE}Inside", name, {}, opts)
-        self.register_outputs({})
 
 
 class VirtualCluster(pulumi.ComponentResource):
@@ -101,22 +88,7 @@ class VirtualCluster(pulumi.ComponentResource):
             VirtualClusterInputError: Nobody but the cluster's own pods may reach its API.
         """
         if self._provider is None:
-            if not self._spec.expose.source_cidrs:
-                raise VirtualClusterInputError(
-                    f"VirtualCluster {self._name!r}",
-                    [
-                        "expose.source_cidrs: is empty, so the machine that runs Pulumi cannot create "
-                        "anything inside: list the address ranges of the machines that may connect"
-                    ],
-                )
-            self._provider = pulumi_kubernetes.Provider(
-                self._name,
-                kubeconfig=self.kubeconfig,
-                # A new address or certificate must not replace everything inside.
-                cluster_identifier=pulumi.Output.concat(self.namespace, "/", self._name),
-                skip_update_unreachable=True,
-                opts=pulumi.ResourceOptions(parent=self),
-            )
+            self._provider = provider_inside(self, self._name, self._spec, self.kubeconfig, self.namespace)
         return self._provider
 
     @property

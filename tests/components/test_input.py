@@ -10,7 +10,7 @@ import pulumi
 import pytest
 
 from k3k_pulumi import InputError, VirtualCluster
-from k3k_pulumi.virtual_cluster import VirtualClusterInputError
+from k3k_pulumi.inputs import VirtualClusterInputError
 from tests.components.conftest import SOURCES, Deploy
 from tests.components.host import UNKNOWN, Deployment, leaves, run
 from tests.run import ROOT

@@ -11,7 +11,7 @@ import pytest
 from pulumi_kubernetes.apps.v1 import Deployment as Workload
 
 from k3k_pulumi import VirtualCluster
-from k3k_pulumi.virtual_cluster import VirtualClusterInputError
+from k3k_pulumi.inputs import VirtualClusterInputError
 from tests.components.conftest import SOURCES
 from tests.components.host import COMPONENT, Deployment, run
 

@@ -12,7 +12,6 @@ from pulumi import automation
 from tests import run
 from tests.e2e.conftest import Host, unique
 from tests.e2e.support.clusters import both, variant
-from tests.e2e.support.engine import environment
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.polling import eventually
 
@@ -20,10 +19,10 @@ pytestmark = [pytest.mark.needs_engine, pytest.mark.xdist_group("quickstart")]
 
 
 @pytest.fixture
-def stack(host: Host, kubelet_image: str, distribution: str, tmp_path: Path) -> Iterator[automation.Stack]:
+def stack(kubelet_image: str, distribution: str, variables: dict[str, str]) -> Iterator[automation.Stack]:
     """A stack of the root Pulumi.yaml with a backend and a home of its own; destroyed in the end."""
     del kubelet_image  # just has to be on the host
-    options = automation.LocalWorkspaceOptions(env_vars=environment(tmp_path, host.kubeconfig))
+    options = automation.LocalWorkspaceOptions(env_vars=variables)
     stack = automation.create_stack(unique("e2e"), work_dir=str(run.ROOT), opts=options)
     settings = {"namespace": unique("q"), **variant(distribution)}
     try:

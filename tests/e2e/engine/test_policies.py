@@ -10,7 +10,7 @@ import pytest
 
 from k3k_pulumi import direct
 from tests.e2e.conftest import Host, unique
-from tests.e2e.support.engine import Project, environment
+from tests.e2e.support.engine import Project
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.test_policy import KINDS, metadata, objects
 
@@ -41,11 +41,6 @@ SharedModeNamespace({name!r}, {{"quotas": {{"all": {{"hard": {{"pods": "2"}}}}}}
 own = Namespace("own", metadata={{"name": {own!r}}})
 VirtualClusterPolicy({name!r} + "-own", {{"namespaces": [own.metadata["name"]], "egress": "none"}})
 """
-
-
-@pytest.fixture
-def variables(host: Host, tmp_path: Path) -> dict[str, str]:
-    return environment(tmp_path, host.kubeconfig)
 
 
 @pytest.fixture
