@@ -14,13 +14,14 @@ from contextlib import AbstractContextManager
 
 import pytest
 from aiohttp import web
-from k3k_kubelet.api import PODS
+from k3k_kubelet.api import PODS, ApiError
 
 from kubelet.tests import proxy
 from kubelet.tests.clusters import NAMESPACE, Clusters
 from kubelet.tests.controlplane import ControlPlane
 from kubelet.tests.proxy import Proxy
 from kubelet.tests.replica import Replica
+from kubelet.tests.services import asked, service, twin
 from kubelet.tests.waiting import eventually
 from kubelet.tests.witness import witness
 from kubelet.tests.world import World, in_world
@@ -222,6 +223,28 @@ def test_the_host_is_away_for_a_minute(replica: Replica, clusters: Clusters) -> 
             await world.killed("deleted")
             await world.running(made[0], "node-a")
             seen.assert_once(world, "stays", "deleted", *made)
+
+    in_world(clusters, test)
+
+
+def _applies_service(request: web.Request, _: bytes) -> bool:
+    return request.method == "PATCH" and "/services/" in request.path
+
+
+def test_a_service_that_the_host_cannot_take_now_is_to_be_asked_for_again(
+    replica: Replica, clusters: Clusters
+) -> None:
+    async def test(world: World) -> None:
+        await asked(world)
+        with (
+            replica.host.broken(proxy.page(502), applies=_applies_service),
+            pytest.raises(ApiError, match="the host cannot be reached now: try again") as refused,
+        ):
+            await service(world, "web")
+        assert refused.value.code == 503
+        assert refused.value.retry_after == 1.0
+        made = await service(world, "web")
+        assert made["spec"]["clusterIP"] == (await twin(world, "web"))["spec"]["clusterIP"]
 
     in_world(clusters, test)
 

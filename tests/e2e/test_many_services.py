@@ -28,6 +28,20 @@ def service(name: str) -> dict[str, Any]:
     return {"metadata": {"name": name}, "spec": {"selector": {"app": name}, "ports": ports}}
 
 
+def create(api: client.CoreV1Api, namespace: str, body: dict[str, Any]) -> client.V1Service:
+    """Creates a Service as kubectl does: what a busy host has no answer for in time is asked for again."""
+
+    def made() -> client.V1Service | None:
+        try:
+            return api.create_namespaced_service(namespace, body)
+        except client.ApiException as error:
+            if error.headers is None or "Retry-After" not in error.headers:
+                raise
+            return None
+
+    return eventually(made)
+
+
 @contextmanager
 def watched(kubectl: Kubectl, file: Path) -> Iterator[Callable[[set[str]], Counter[str]]]:
     """Watches a namespace's Services; gives how often which event came for those of some names."""
@@ -63,9 +77,7 @@ def test_200_services_at_once(cluster: View, inside: Kubectl, tmp_path: Path) ->
         ThreadPoolExecutor(AT_ONCE) as pool,
     ):
         api = client.CoreV1Api(connection)
-        made = list(
-            pool.map(lambda name: api.create_namespaced_service(inside.namespace, service(name)), names)
-        )
+        made = list(pool.map(lambda name: create(api, inside.namespace, service(name)), names))
         addresses = {each.metadata.name: each.spec.cluster_ip for each in made}
         uids = {each.metadata.name: each.metadata.uid for each in made}
         assert len(set(addresses.values())) == COUNT

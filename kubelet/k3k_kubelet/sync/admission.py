@@ -31,6 +31,10 @@ log = logging.getLogger(__name__)
 
 SECONDS = 8.0
 """For an answer: the API server waits for ten."""
+RETRY_SECONDS = 1
+"""What is told to clients whose request may be granted a moment later: the API server makes it a Retry-After
+header, by which kubectl and all else of client-go asks again by itself, ten times at most."""
+_PASSING = (429, 503, 504)
 _SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 """Letters of generated names (k8s.io/apimachinery/pkg/util/rand)."""
 _SUFFIX_LENGTH, _LONGEST_BASE = 5, 63 - 5
@@ -207,7 +211,10 @@ class _Review(msgspec.Struct, rename="camel"):
 
 
 def _denied(code: int, reason: str, message: str) -> Object:
-    return {"allowed": False, "status": {"code": code, "reason": reason, "message": message}}
+    status: Object = {"code": code, "reason": reason, "message": message}
+    if code in _PASSING:
+        status["details"] = {"retryAfterSeconds": RETRY_SECONDS}
+    return {"allowed": False, "status": status}
 
 
 def _checked(request: Request) -> tuple[Object, Object | None]:
