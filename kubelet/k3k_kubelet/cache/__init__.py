@@ -2,6 +2,6 @@
 
 from k3k_kubelet.cache.informer import Informer
 from k3k_kubelet.cache.queue import WorkQueue
-from k3k_kubelet.cache.store import Change, Entry, Store
+from k3k_kubelet.cache.store import NAMESPACE, Change, Entry, Store, by_namespace
 
-__all__ = ["Change", "Entry", "Informer", "Store", "WorkQueue"]
+__all__ = ["NAMESPACE", "Change", "Entry", "Informer", "Store", "WorkQueue", "by_namespace"]

@@ -25,6 +25,14 @@ Object = dict[str, Any]
 Key = tuple[str, str]
 """Namespace (`""` for cluster-scoped objects) and name."""
 IndexFunction = Callable[[Object], Iterable[str]]
+NAMESPACE = "namespace"
+"""Usual name of the index `by_namespace`."""
+
+
+def by_namespace(obj: Object) -> Iterable[str]:
+    """An index function: the namespace of an object that is in one."""
+    return (sys.intern(obj["metadata"]["namespace"]),)
+
 
 _LEVEL, _WINDOW, _MEMORY = 1, -15, 5
 """Of zlib: the fastest compression, raw deflate with the largest window, little working memory."""

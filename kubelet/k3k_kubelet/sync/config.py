@@ -23,7 +23,7 @@ from k3k_kubelet.api import (
     NotFoundError,
 )
 from k3k_kubelet.api.client import Object
-from k3k_kubelet.cache import Change, Entry, WorkQueue
+from k3k_kubelet.cache import NAMESPACE, Change, Entry, WorkQueue
 from k3k_kubelet.cache.store import Key
 from k3k_kubelet.sync.shared import EXPECTED, NameTakenError, Shared
 from k3k_kubelet.sync.stores import Reference
@@ -188,7 +188,7 @@ class ConfigController:
         return (source.uid, source.version) if source else None
 
     def _state_of_services(self, namespace: str) -> int:
-        if not self._shared.stores.virtual_services.by_index("namespace", namespace):
+        if not self._shared.stores.virtual_services.by_index(NAMESPACE, namespace):
             return _NO_SERVICES
         return self._service_changes.get(namespace, 0)
 
@@ -197,7 +197,7 @@ class ConfigController:
         if _is_root_ca(reference):
             return config.root_ca(shared.cluster, namespace, shared.root_ca)
         if reference.name in (services.LINKS, services.KUBERNETES):
-            found = shared.stores.virtual_services.by_index("namespace", namespace)
+            found = shared.stores.virtual_services.by_index(NAMESPACE, namespace)
             objects = (entry.object() for entry in found)
             return services.config_map(shared.cluster, namespace, reference.name, objects)
         try:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from k3k_kubelet.api.client import Object
-from k3k_kubelet.cache import Change, Entry
+from k3k_kubelet.cache import NAMESPACE, Change, Entry
 from k3k_kubelet.cache.store import Key
-from k3k_kubelet.sync.kinds.network_policies import NAMESPACE, NetworkPolicies
+from k3k_kubelet.sync.kinds.network_policies import NetworkPolicies
 from k3k_kubelet.sync.shared import Shared
 from k3k_kubelet.translate import identity, network_policy
 from k3k_kubelet.translate.network_policy import Selection
@@ -71,7 +71,7 @@ class Isolation:
 
     def known(self) -> None:
         """The policies are known from now on."""
-        for namespace in self._shared.stores.virtual_pods.values("namespace"):
+        for namespace in self._shared.stores.virtual_pods.values(NAMESPACE):
             self._tell(namespace)
 
     def settled(self, namespace: str) -> bool:

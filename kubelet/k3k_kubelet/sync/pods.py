@@ -11,7 +11,7 @@ import logging
 
 from k3k_kubelet.api import PODS, ConflictError, NotFoundError, PatchType
 from k3k_kubelet.api.client import Object
-from k3k_kubelet.cache import Change, Entry, WorkQueue
+from k3k_kubelet.cache import NAMESPACE, Change, Entry, WorkQueue
 from k3k_kubelet.cache.store import Key
 from k3k_kubelet.node import NodeManager, NodeTakenError, of_daemon_set
 from k3k_kubelet.sync.config import ConfigController
@@ -299,7 +299,7 @@ class PodController:
         self._add_owner(change.entry)
 
     def _policies_changed(self, namespace: str) -> None:
-        for pod in self._shared.stores.virtual_pods.by_index("namespace", namespace):
+        for pod in self._shared.stores.virtual_pods.by_index(NAMESPACE, namespace):
             self.queue.add(pod.key)
 
     def _claim_copy_changed(self, change: Change) -> None:

@@ -21,7 +21,7 @@ from k3k_kubelet.api import (
     ApiClient,
     Resource,
 )
-from k3k_kubelet.cache import Entry, Informer, Store
+from k3k_kubelet.cache import NAMESPACE, Entry, Informer, Store, by_namespace
 from k3k_kubelet.cache.store import Key, Object
 from k3k_kubelet.config import Config
 from k3k_kubelet.host_ranges import HostRanges
@@ -97,10 +97,10 @@ class Stores:
         self._cluster = cluster = config.cluster
         namespace = config.namespace
         self.virtual_pods = Store(
-            {"node": _nodes, "uses": _uses, "claims": _claims, "namespace": _namespace}, _reduce_virtual_pod
+            {"node": _nodes, "uses": _uses, "claims": _claims, NAMESPACE: by_namespace}, _reduce_virtual_pod
         )
         self.virtual_nodes = Store({"port": partial(ports, config)}, reduce_virtual_node)
-        self.virtual_services = Store({"namespace": _namespace}, _reduce_service)
+        self.virtual_services = Store({NAMESPACE: by_namespace}, _reduce_service)
         ranges = HostRanges(config.host_ranges)
         indexes = {
             "owner": self.owners,
@@ -191,10 +191,6 @@ def _addresses(host_pod: Object) -> Iterable[str]:
     if is_terminal(host_pod):
         return ()
     return [each["ip"] for each in (host_pod.get("status") or {}).get("podIPs") or () if each.get("ip")]
-
-
-def _namespace(obj: Object) -> Iterable[str]:
-    return (sys.intern(obj["metadata"]["namespace"]),)
 
 
 def _isolated(host_pod: Object) -> Iterable[str]:

@@ -4,10 +4,11 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
+from k3k_kubelet.translate.objects import Refused
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 """IPv4-mapped IPv6 addresses (RFC 4291, 2.5.5.2), which are on no wire."""
-HINT = "write it like 192.0.2.0/24, and an IPv4 range as one of IPv4"
 
 
 @lru_cache(maxsize=64)
@@ -31,6 +32,19 @@ def parse(text: str) -> Network:
     if within(found, MAPPED):
         raise ValueError(text)
     return found
+
+
+def read(text: str, path: str) -> Network:
+    """The CIDR in the field `path` of a tenant's object; see `parse`.
+
+    Raises:
+        Refused: it is none.
+    """
+    try:
+        return parse(text)
+    except ValueError:
+        hint = "write it like 192.0.2.0/24, and an IPv4 range as one of IPv4"
+        raise Refused(path, f"{text!r} is not a CIDR", hint) from None
 
 
 def within(inner: Network, outer: Network) -> bool:

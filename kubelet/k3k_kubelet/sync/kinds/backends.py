@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from k3k_kubelet.api import NETWORK_POLICIES, SERVICES
+from k3k_kubelet.api import SERVICES
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.cache import Change, Entry, Store
 from k3k_kubelet.policy import Policy, ToHost
 from k3k_kubelet.policy import sync as settings
 from k3k_kubelet.sync.copies import Copies
-from k3k_kubelet.sync.kind import Kind
+from k3k_kubelet.sync.kinds.openings import Opening
 from k3k_kubelet.sync.shared import Shared
-from k3k_kubelet.translate import HostObject, exposure, http_route, identity, ingress, service
+from k3k_kubelet.translate import HostObject, exposure, http_route, ingress, service
 from k3k_kubelet.translate.objects import Dropped
 from k3k_kubelet.translate.routing import Backend
 
 BACKEND = "backend"
 """Index of objects inside by the Services that they forward to, `namespace/name`."""
 
-_PURPOSE = "routes"
-_SUFFIX = f":{_PURPOSE}"
 _UNKNOWN_SECONDS = 0.5
 
 
@@ -41,7 +39,7 @@ class _Use(NamedTuple):
     peers: tuple[str, ...]
 
 
-class Backends(Kind):
+class Backends(Opening):
     """NetworkPolicies that let the host's controllers connect to the pods behind Ingresses and HTTPRoutes.
 
     One for each Service that an Ingress or route with a copy forwards to, for the ports that are meant.
@@ -52,10 +50,8 @@ class Backends(Kind):
         routes: The copies of HTTPRoutes.
     """
 
-    resource = NETWORK_POLICIES
     source = SERVICES
-    host_selector = identity.NAMESPACE
-    """Those of the library are of no virtual namespace."""
+    purpose = "routes"
 
     def __init__(self, shared: Shared, ingresses: Copies, routes: Copies) -> None:
         super().__init__(shared)
@@ -68,14 +64,6 @@ class Backends(Kind):
         """They are wanted while Ingresses or routes are."""
         kinds = policy.sync.to_host
         return ToHost(enabled=kinds.ingresses.enabled or kinds.http_routes.enabled)
-
-    def alias(self, name: str) -> str:
-        """The policy of a Service may not be taken for a copy of an object that the tenant has."""
-        return f"{name}{_SUFFIX}"
-
-    def named(self, alias: str) -> str | None:
-        """The Service of a policy; None for one that exposes something else."""
-        return alias.removesuffix(_SUFFIX) if alias.endswith(_SUFFIX) else None
 
     def to_host(self, obj: Object, host: Object | None) -> HostObject | None:  # noqa: ARG002
         """The policy of a Service; None for one that nothing forwards to."""
@@ -95,7 +83,7 @@ class Backends(Kind):
             {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
             for name in namespaces
         ]
-        made = exposure.network_policy(obj, self.shared.cluster, _PURPOSE, ports=ports, peers=peers)
+        made = exposure.network_policy(obj, self.shared.cluster, self.purpose, ports=ports, peers=peers)
         return None if made is None else HostObject(made)
 
     async def waits(self, obj: Object | None, host: Object) -> float | None:  # noqa: ARG002

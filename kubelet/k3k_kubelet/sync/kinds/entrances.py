@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
-from k3k_kubelet.api import NETWORK_POLICIES
 from k3k_kubelet.api.client import Object
-from k3k_kubelet.cache import Change, Entry, Store
+from k3k_kubelet.cache import NAMESPACE, Change, Entry, Store, by_namespace
 from k3k_kubelet.cache.store import IndexFunction
 from k3k_kubelet.policy import Policy, ToHost
 from k3k_kubelet.sync.copies import Copies
-from k3k_kubelet.sync.kind import Kind
-from k3k_kubelet.sync.kinds.network_policies import NAMESPACE, NetworkPolicies
+from k3k_kubelet.sync.kinds.network_policies import NetworkPolicies
+from k3k_kubelet.sync.kinds.openings import Opening
 from k3k_kubelet.sync.shared import Shared
 from k3k_kubelet.translate import HostObject, entrance, identity
 
-_SUFFIX = f":{entrance.PURPOSE}"
 _UNKNOWN_SECONDS = 0.5
 
 
-def _namespace(obj: Object) -> Iterable[str]:
-    return (obj["metadata"]["namespace"],)
-
-
-class Entrances(Kind):
+class Entrances(Opening):
     """One NetworkPolicy for each exposed Service and each policy that lets in others than the cluster's pods.
 
     Args:
@@ -38,15 +32,13 @@ class Entrances(Kind):
             are nobody's but this kind's.
     """
 
-    resource = NETWORK_POLICIES
-    host_selector = identity.NAMESPACE
-    """Those of the library are of no virtual namespace."""
+    purpose = entrance.PURPOSE
     only_opens = True
 
     def __init__(self, shared: Shared, policies: NetworkPolicies, openings: Sequence[Copies]) -> None:
         super().__init__(shared)
         self._policies, self._openings = policies, openings
-        indexes: Mapping[str, IndexFunction] = MappingProxyType({NAMESPACE: _namespace})
+        indexes: Mapping[str, IndexFunction] = MappingProxyType({NAMESPACE: by_namespace})
         self.pairs = Store(indexes)
         self._versions = itertools.count(1)
         policies.isolation.subscribe(self._look)
@@ -58,14 +50,6 @@ class Entrances(Kind):
         """They are wanted while policies are, and something is exposed."""
         exposed = any(copies.kind.setting(policy).enabled for copies in self._openings)
         return ToHost(enabled=self._policies.setting(policy).enabled and exposed)
-
-    def alias(self, name: str) -> str:
-        """No object that the tenant has may be taken for one of these."""
-        return f"{name}{_SUFFIX}"
-
-    def named(self, alias: str) -> str | None:
-        """The pair of a copy; None for a policy that is there for something else."""
-        return alias.removesuffix(_SUFFIX) if alias.endswith(_SUFFIX) else None
 
     def about(self, obj: Object) -> Object:
         """The tenant's policy: of pairs he knows nothing."""
@@ -127,7 +111,7 @@ class Entrances(Kind):
         ]
         if not policies:
             return
-        for service in self.shared.stores.virtual_services.by_index("namespace", namespace):
+        for service in self.shared.stores.virtual_services.by_index(NAMESPACE, namespace):
             if self._opened(service):
                 for policy in policies:
                     key = namespace, f"{service.name}:{policy.name}"

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from k3k_kubelet.api import NETWORK_POLICIES, SERVICES
+from k3k_kubelet.api import SERVICES
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.policy import Policy, ToHost
-from k3k_kubelet.sync.kind import Kind
-from k3k_kubelet.translate import HostObject, Refused, exposure, identity, service
-
-_SUFFIX = f":{exposure.PORTS}"
+from k3k_kubelet.sync.kinds.openings import Opening
+from k3k_kubelet.translate import HostObject, Refused, exposure, service
 
 
-class Exposures(Kind):
+class Exposures(Opening):
     """One NetworkPolicy for each Service of type NodePort or LoadBalancer, or with external IPs."""
 
-    resource = NETWORK_POLICIES
     source = SERVICES
-    host_selector = identity.NAMESPACE
-    """Those of the library are of no virtual namespace."""
+    purpose = exposure.PORTS
     only_opens = True
 
     def setting(self, policy: Policy) -> ToHost:
         """`sync.toHost.services`."""
         return policy.sync.to_host.services
-
-    def alias(self, name: str) -> str:
-        """The policy of a Service may not be taken for a copy of an object that the tenant has."""
-        return f"{name}{_SUFFIX}"
-
-    def named(self, alias: str) -> str | None:
-        """The Service of a policy; None for one that exposes something else."""
-        return alias.removesuffix(_SUFFIX) if alias.endswith(_SUFFIX) else None
 
     def to_host(self, obj: Object, host: Object | None) -> HostObject | None:  # noqa: ARG002
         """The NetworkPolicy of a Service; None for one that is not exposed, or has no copy itself."""

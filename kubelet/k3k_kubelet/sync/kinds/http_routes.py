@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from k3k_kubelet.api import HTTP_ROUTES, REFERENCE_GRANTS, ApiClient, ApiError, NotFoundError, Resource
 from k3k_kubelet.api.client import Object
-from k3k_kubelet.cache import Change, Informer, Store
+from k3k_kubelet.cache import NAMESPACE, Change, Informer, Store, by_namespace
 from k3k_kubelet.cache.store import IndexFunction
 from k3k_kubelet.policy import Policy, ToHost
 from k3k_kubelet.sync.kind import Kind
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 PROBE_SECONDS = 10.0
 """How often it is looked whether both API servers have the Gateway API: its types come and go with CRDs."""
-_NAMESPACE, _FOREIGN = "namespace", "foreign"
+_FOREIGN = "foreign"
 
 
 def _backends(obj: Object) -> Iterable[str]:
@@ -32,10 +32,6 @@ def _backends(obj: Object) -> Iterable[str]:
 def _foreign(obj: Object) -> Iterable[str]:
     """Other namespaces that a route forwards to."""
     return {each.namespace for each in http_route.backends(obj)} - {obj["metadata"]["namespace"]}
-
-
-def _namespace(obj: Object) -> Iterable[str]:
-    return (obj["metadata"]["namespace"],)
 
 
 class HttpRoutes(Kind):
@@ -50,7 +46,7 @@ class HttpRoutes(Kind):
 
     def __init__(self, shared: Shared) -> None:
         super().__init__(shared)
-        self._grants = Store({_NAMESPACE: _namespace})
+        self._grants = Store({NAMESPACE: by_namespace})
         self._grants.subscribe(self._grant_changed)
         self._available: bool | None = None
         """None before it is known."""
@@ -73,7 +69,7 @@ class HttpRoutes(Kind):
         namespace = obj["metadata"]["namespace"]
 
         def granted(backend: Backend) -> bool:
-            found = self._grants.by_index(_NAMESPACE, backend.namespace)
+            found = self._grants.by_index(NAMESPACE, backend.namespace)
             return http_route.is_granted((each.object() for each in found), namespace, backend)
 
         settings = self.shared.policy.current.sync.to_host.http_routes

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from k3k_kubelet.api import NAMESPACES, NETWORK_POLICIES
 from k3k_kubelet.api.client import Object
-from k3k_kubelet.cache import Change, Informer, Store
+from k3k_kubelet.cache import NAMESPACE, Change, Informer, Store, by_namespace
 from k3k_kubelet.cache.store import IndexFunction
 from k3k_kubelet.policy import Policy, ToHost
 from k3k_kubelet.sync.kind import Kind
@@ -21,16 +21,10 @@ from k3k_kubelet.translate.network_policy import Reach
 if TYPE_CHECKING:
     from k3k_kubelet.sync.isolation import Isolation
 
-NAMESPACE = "namespace"
-"""Index of policies by their namespaces."""
 LABELS_SECONDS = 10.0
 """How long a copy waits for pods' labels to go. Pods that keep one without it are closed, no more."""
 _LOOK_SECONDS = 0.1
 _BY_LABEL, _YES = "by-label", "yes"
-
-
-def _namespace(obj: Object) -> Iterable[str]:
-    return (obj["metadata"]["namespace"],)
 
 
 def _by_label(obj: Object) -> Iterable[str]:
@@ -51,7 +45,7 @@ class NetworkPolicies(Kind):
     """
 
     resource = NETWORK_POLICIES
-    indexes: Mapping[str, IndexFunction] = MappingProxyType({NAMESPACE: _namespace, _BY_LABEL: _by_label})
+    indexes: Mapping[str, IndexFunction] = MappingProxyType({NAMESPACE: by_namespace, _BY_LABEL: _by_label})
     host_selector = identity.NAMESPACE
     """Those of the library are of no virtual namespace."""
     isolation: Isolation

@@ -177,9 +177,9 @@ def block(peer: Mapping[str, Any], path: str) -> Block:
     if len(peer) > 1:
         raise Refused(path, "has an ipBlock and a selector", "make it two peers")
     found = peer["ipBlock"]
-    whole = _network(found.get("cidr", ""), f"{path}.ipBlock.cidr")
+    whole = ranges.read(found.get("cidr", ""), f"{path}.ipBlock.cidr")
     taken = [
-        _network(text, f"{path}.ipBlock.except[{n}]") for n, text in enumerate(found.get("except") or ())
+        ranges.read(text, f"{path}.ipBlock.except[{n}]") for n, text in enumerate(found.get("except") or ())
     ]
     return Block(whole, tuple(taken))
 
@@ -208,13 +208,6 @@ def check_count(found: int) -> None:
 def distinct(peers: Iterable[Object]) -> list[Object]:
     """Peers, equal ones once."""
     return list({json.dumps(each, sort_keys=True): each for each in peers}.values())
-
-
-def _network(text: str, path: str) -> Network:
-    try:
-        return ranges.parse(text)
-    except ValueError:
-        raise Refused(path, f"{text!r} is not a CIDR", ranges.HINT) from None
 
 
 def _namespaces(selector: Mapping[str, Any], notes: PolicyNotes, path: str) -> list[str]:

@@ -91,11 +91,7 @@ def source_ranges(spec: Mapping[str, Any]) -> list[ranges.Network]:
     """
     made = []
     for n, text in enumerate(spec.get("loadBalancerSourceRanges") or ()):
-        try:
-            made.append(ranges.parse(text))
-        except ValueError:
-            path = f"spec.loadBalancerSourceRanges[{n}]"
-            raise Refused(path, f"{text!r} is not a CIDR", ranges.HINT) from None
+        made.append(ranges.read(text, f"spec.loadBalancerSourceRanges[{n}]"))
     return made
 
 
