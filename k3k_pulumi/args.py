@@ -124,6 +124,12 @@ class VirtualClusterArgs(TypedDict, total=False):
 
     namespace: Required[pulumi.Input[str]]
     """Host namespace of the cluster's workloads. Takes an Output. Required."""
+    cluster_name: Optional[str]
+    (
+        "Name of the cluster, and the beginning of its host objects' names; the resource's name by default. "
+        "Set to the old name, it lets the resource be renamed, with an alias, and nothing else. Cannot be "
+        "changed later."
+    )
     create_namespace: Optional[bool]
     """Whether the component makes `namespace` (default) or finds it."""
     control_plane_namespace: Optional[str]
@@ -288,6 +294,12 @@ class VirtualClusterPolicyArgs(TypedDict, total=False):
         "Host namespaces that the policy is bound to. Takes Outputs. Required in a VirtualClusterPolicy; a "
         "SharedModeNamespace binds its policy itself."
     )
+    policy_name: Optional[str]
+    (
+        "Name of the policy, unique on the host, and the beginning of its objects' names; the resource's "
+        "name by default. Set to the old name, it lets the resource be renamed, with an alias, and nothing "
+        "else."
+    )
     allowed_modes: Optional[Sequence[str]]
     """Modes that clusters may have: of `shared`, `virtual` and `hosted`; all by default."""
     allowed_distributions: Optional[Sequence[str]]
@@ -372,7 +384,7 @@ class SharedModeNamespaceArgs(VirtualClusterPolicyArgs, total=False):
     """Arguments of a SharedModeNamespace: the rules of a VirtualClusterPolicy, without `namespaces`."""
 
     namespace: Optional[str]
-    """The Namespace to make; called as the component by default."""
+    """The Namespace to make; called as the policy by default."""
     tenants: Optional[Sequence[TenantArgs]]
     (
         "Who may see their host objects: each is bound to the host's ClusterRole `view`, which reads no "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard, TypeVar, cast
 
 import pulumi
@@ -17,6 +18,36 @@ _MESSAGE_SHOWN = 32
 
 class VirtualClusterInputError(pulumi.RunError, InputError):
     """Arguments that cannot become a cluster. Pulumi shows a line for each, and no traceback."""
+
+
+def host_name(resource: str, args: Mapping[str, Any], argument: str) -> tuple[Any, dict[str, Any]]:
+    """What a component's objects are called on the host, and its arguments without the one that says it.
+
+    So that a resource can be called otherwise in its program, and nothing on the host is.
+
+    Args:
+        resource: Name of the resource.
+        args: The component's arguments.
+        argument: The one that names the objects; without it, the resource's name does.
+    """
+    rest = {key: value for key, value in args.items() if key != argument}
+    given = args.get(argument)
+    return (resource if given is None else given), rest
+
+
+def naming(problems: Sequence[str], args: Mapping[str, Any], argument: str) -> list[str]:
+    """The lines of a model about a component, where the name is wrong in the words of `host_name`.
+
+    Args:
+        problems: The lines.
+        args: The component's arguments.
+        argument: As in `host_name`.
+    """
+    if "name" in args:
+        return list(problems)  # an argument that there is not: the line is about that one
+    if args.get(argument) is None:
+        return [f"{line}; or set {argument}" if line.startswith("name: ") else line for line in problems]
+    return [argument + line.removeprefix("name") if line.startswith("name: ") else line for line in problems]
 
 
 def is_later(value: object) -> TypeGuard[pulumi.Output[Any]]:

@@ -50,7 +50,7 @@ def provider_inside(
         name,
         kubeconfig=kubeconfig,
         # A new address or certificate must not replace everything inside.
-        cluster_identifier=pulumi.Output.concat(namespace, "/", name),
+        cluster_identifier=pulumi.Output.concat(namespace, "/", spec.name),
         skip_update_unreachable=True,
         opts=pulumi.ResourceOptions(parent=cluster),
     )

@@ -48,6 +48,7 @@ def late_bodies(
     keys: ClusterPki[pulumi.Output[str]],
     namespace: pulumi.Output[str],
     placeholder: str,
+    about: str,
 ) -> Callable[[Manifest], Mapping[str, Any]]:
     """What to create in place of each manifest, once the policy is known.
 
@@ -58,6 +59,7 @@ def late_bodies(
         keys: Those of the cluster. Secrets hold them whatever the policy says.
         namespace: The workload namespace.
         placeholder: Text that stands in the manifests where the namespace belongs.
+        about: What errors call the cluster.
 
     Returns:
         A function from a manifest of `shape` to the object with Outputs in it. Where the policy does not
@@ -68,11 +70,11 @@ def late_bodies(
         constraints, authorization, name = known
         try:
             if constraints is None:  # which would be no policy at all
-                raise InputError(f"VirtualCluster {parse(None).name!r}", [_NOTHING])
+                raise InputError(about, [_NOTHING])
             spec = parse(constraints)
             made = _made(spec, authorization)
             if _titles(made) != _titles(shape):
-                raise InputError(f"VirtualCluster {spec.name!r}", _differences(parse(None), spec))
+                raise InputError(about, _differences(parse(None), spec))
         except InputError as error:
             raise ended(error) from None
         # A namespace's name is the same text in JSON.

@@ -15,7 +15,8 @@ from typing import Any
 import pulumi
 
 from k3k_pulumi.manifests import Manifest, waits_for_ready
-from k3k_pulumi.manifests.objects import CLUSTER, COMPONENT, KUBELET
+from k3k_pulumi.manifests.objects import COMPONENT, KUBELET
+from k3k_pulumi.model.names import Names
 
 _DATA = {"ConfigMap": "data", "Secret": "stringData"}
 """Fields whose change makes the provider replace an object, unless the field is filled in by a patch."""
@@ -107,16 +108,20 @@ class Objects:
     registered before the first of them: their pods find it when they start, and it outlives them.
     """
 
-    def __init__(self, parent: pulumi.Resource, namespace: str) -> None:
+    def __init__(self, parent: pulumi.Resource, name: str, names: Names) -> None:
         """Nothing is registered yet.
 
         Args:
             parent: The component.
-            namespace: The workload namespace as the manifests call it; some objects in it have namesakes in
-                the namespace of the control plane.
+            name: The component's name. Logical names begin with it, and names of objects with the cluster's:
+                a component that is renamed, with an alias, keeps its objects, as the engine takes the old
+                name for the new one at the beginning of its children's names, too.
+            names: Names of the objects as the manifests have them; some in the workload namespace have
+                namesakes in that of the control plane.
         """
         self._parent = parent
-        self._namespace = namespace
+        self._name = name
+        self._names = names
         self._namespaces: dict[str, pulumi.Resource] = {}
         self._needed: list[pulumi.Resource] = []
 
@@ -143,6 +148,7 @@ class Objects:
             deleted_with=None if _must_end_first(manifest) else namespace,
             ignore_changes=_fields_of_others(manifest),
             hooks=hooks,
+            aliases=_earlier_names(manifest),
         )
         data = _DATA.get(kind)
         shell = {key: value for key, value in body.items() if key != data}
@@ -182,15 +188,25 @@ class Objects:
 
     def _logical_name(self, manifest: Manifest) -> str:
         """Its name in the URN: unique among the objects of its kind in the stack."""
-        metadata = manifest["metadata"]
-        if manifest["kind"] == "Namespace":
-            half = "workloads" if metadata["name"] == self._namespace else "control-plane"
-            return f"{metadata['labels'][CLUSTER]}-{half}"
+        kind, metadata = manifest["kind"], manifest["metadata"]
+        if kind == "Namespace":
+            half = "workloads" if metadata["name"] == self._names.namespace else "control-plane"
+            return f"{self._name}-{half}"
         if "namespace" not in metadata:
-            part = "admission" if manifest["kind"].startswith("ValidatingAdmission") else "nodes"
-            return f"{metadata['labels'][CLUSTER]}-{part}"
-        name: str = metadata["name"]
-        return f"{name}-workloads" if metadata["namespace"] == self._namespace else name
+            part = "admission" if kind.startswith("ValidatingAdmission") else "nodes"
+            return f"{self._name}-{part}"
+        if kind == "PersistentVolumeClaim":
+            volume, _, server = metadata["name"].partition(f"-{self._names.cluster}-")
+            return f"{self._name}-{volume}-{server}"
+        name = self._name + metadata["name"].removeprefix(self._names.cluster)
+        return f"{name}-workloads" if metadata["namespace"] == self._names.namespace else name
+
+
+def _earlier_names(manifest: Manifest) -> list[pulumi.Alias] | None:
+    """What the object was called in stacks of earlier versions."""
+    if manifest["kind"] == "PersistentVolumeClaim":
+        return [pulumi.Alias(name=manifest["metadata"]["name"])]
+    return None
 
 
 def _must_end_first(manifest: Manifest) -> bool:

@@ -9,6 +9,7 @@ import pulumi
 
 from k3k_pulumi.args import SharedModeNamespaceArgs
 from k3k_pulumi.errors import InputError
+from k3k_pulumi.inputs import host_name, naming
 from k3k_pulumi.manifests.policy import cluster_objects, shared_mode_namespace
 from k3k_pulumi.model import SharedModeNamespaceSpec
 from k3k_pulumi.resources import KubernetesObject
@@ -42,31 +43,34 @@ class SharedModeNamespace(pulumi.ComponentResource):
         """Registers the namespace.
 
         Args:
-            name: Name of the policy, unique on the host, the beginning of its objects' names, and the
-                namespace's own unless `namespace` names another one.
+            name: Name of the resource; of the policy, too, unless `policy_name` names it, and of the
+                namespace, unless `namespace` does.
             args: See `SharedModeNamespaceArgs`.
             opts: Options of the component; children inherit the kubernetes provider.
 
         Raises:
             SharedModeNamespaceInputError: Bad arguments; nothing is registered then.
         """
+        policy, rest = host_name(name, args, "policy_name")
         try:
-            spec = SharedModeNamespaceSpec.parse(name, args)
+            spec = SharedModeNamespaceSpec.parse(policy, rest)
         except InputError as error:
-            raise SharedModeNamespaceInputError(f"SharedModeNamespace {name!r}", error.problems) from None
+            problems = naming(error.problems, args, "policy_name")
+            raise SharedModeNamespaceInputError(f"SharedModeNamespace {name!r}", problems) from None
         super().__init__(TYPE, name, dict(args), opts)
         self.constraints = spec.policy.constraints
-        self.namespace = self._create(spec)
+        self.namespace = self._create(spec, name)
         self.register_outputs({"constraints": self.constraints, "namespace": self.namespace})
 
-    def _create(self, spec: SharedModeNamespaceSpec) -> pulumi.Output[str]:
-        """Registers the host objects; the namespace's name once they are there."""
-        name = spec.policy.name
+    def _create(self, spec: SharedModeNamespaceSpec, name: str) -> pulumi.Output[str]:
+        """Registers the host objects, called as the component; the namespace's name once they are there."""
         first, *rest = shared_mode_namespace(spec)
         namespace = KubernetesObject(name, first, pulumi.ResourceOptions(parent=self))
         inside = pulumi.ResourceOptions(parent=self, depends_on=[namespace], deleted_with=namespace)
         made = [namespace]
-        made += [KubernetesObject(each["metadata"]["name"], each, inside) for each in rest]
+        for each in rest:
+            title = name + each["metadata"]["name"].removeprefix(spec.policy.name)
+            made.append(KubernetesObject(title, each, inside))
         # One of each kind.
         opts = pulumi.ResourceOptions(parent=self)
         made += [KubernetesObject(name, each, opts) for each in cluster_objects(spec.policy)]

@@ -23,14 +23,15 @@ ADMIN_RENEWAL_DAYS = 90
 Text = pulumi.Output[str]
 
 
-def kept_pki(spec: VirtualClusterSpec, parent: pulumi.Resource) -> ClusterPki[Text]:
+def kept_pki(spec: VirtualClusterSpec, parent: pulumi.Resource, name: str) -> ClusterPki[Text]:
     """All keys the cluster's distribution uses, secret but for what is public; empty values for the rest.
 
     Args:
         spec: The cluster.
         parent: The component that the resources belong to.
+        name: The component's name, with which their names begin.
     """
-    keys = _Keys(spec.name, parent)
+    keys = _Keys(spec.name, parent, name)
     is_k3s = spec.distribution == "k3s"
     authorities = {
         field: _NO_PAIR if is_k3s and field == "etcd_ca" else keys.authority(field)
@@ -51,6 +52,7 @@ class _Keys:
 
     cluster: str
     parent: pulumi.Resource
+    title: str
 
     def keep(
         self, name: str, value: pulumi.Input[Any], trigger: pulumi.Input[Any] = None
@@ -59,7 +61,7 @@ class _Keys:
         opts = pulumi.ResourceOptions(
             parent=self.parent, ignore_changes=["input"], replacement_trigger=trigger
         )
-        stash = pulumi.Stash(f"{self.cluster}-{name}", input=pulumi.Output.secret(value), opts=opts)
+        stash = pulumi.Stash(f"{self.title}-{name}", input=pulumi.Output.secret(value), opts=opts)
         return pulumi.Output.secret(stash.output)
 
     def authority(self, field: str) -> KeyPair[Text]:

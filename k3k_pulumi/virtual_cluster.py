@@ -11,7 +11,7 @@ import pulumi_kubernetes
 from k3k_pulumi.args import VirtualClusterArgs
 from k3k_pulumi.endpoint import endpoint
 from k3k_pulumi.errors import InputError
-from k3k_pulumi.inputs import VirtualClusterInputError, ended, is_later, when_made
+from k3k_pulumi.inputs import VirtualClusterInputError, ended, host_name, is_later, naming, when_made
 from k3k_pulumi.inside import Inside, provider_inside
 from k3k_pulumi.late_policy import late_bodies
 from k3k_pulumi.manifests import Manifest, virtual_cluster, waits_for_ready
@@ -53,7 +53,7 @@ class VirtualCluster(pulumi.ComponentResource):
         """Registers the cluster.
 
         Args:
-            name: Name of the cluster, and the beginning of its host objects' names.
+            name: Name of the resource; of the cluster, too, unless `cluster_name` names it.
             args: See `VirtualClusterArgs`.
             opts: Options of the component; children inherit the kubernetes provider.
 
@@ -68,7 +68,7 @@ class VirtualCluster(pulumi.ComponentResource):
         self._provider: pulumi_kubernetes.Provider | None = None
         self._inside: Inside | None = None
         self.namespace = namespace
-        keys = kept_pki(spec, self)
+        keys = kept_pki(spec, self, name)
         self.ca_certificate_pem = keys.server_ca.certificate
         self._create(keys, self._late_policy(args.get("policy")))
         self.register_outputs(
@@ -121,14 +121,14 @@ class VirtualCluster(pulumi.ComponentResource):
     def _create(self, keys: ClusterPki[pulumi.Output[str]], policy: pulumi.Output[Any] | None) -> None:
         """Registers the host objects, and sets the outputs that depend on them."""
         spec = self._spec
-        objects = Objects(self, spec.namespace)
+        objects = Objects(self, self._name, spec.names)
         manifests = virtual_cluster(spec, keys)
         body = self._bodies(manifests, keys, policy)
         for manifest in manifests:
             if not waits_for_ready(manifest):
                 made = objects.register(manifest, body(manifest))
                 if manifest["kind"] == "Service" and manifest["metadata"]["name"] == spec.names.api:
-                    self.endpoint = _endpoint(spec, made)
+                    self.endpoint = _endpoint(spec, made, self._about())
         text = _kubeconfig(spec, self.endpoint, keys)
         # URNs are known in previews; in a deployment, when the workload is ready and its hook is through.
         urns = []
@@ -158,6 +158,7 @@ class VirtualCluster(pulumi.ComponentResource):
                 keys,
                 self.namespace,
                 _PLACEHOLDER,
+                self._about(),
             )
         return lambda manifest: place(late(manifest), _PLACEHOLDER, self.namespace)
 
@@ -175,15 +176,17 @@ def _read(name: str, args: VirtualClusterArgs) -> tuple[VirtualClusterSpec, pulu
         VirtualClusterInputError: Bad arguments. Where only an Output's value is bad, the program ends then.
     """
     given, policy = args.get("namespace"), args.get("policy")
+    cluster, rest = host_name(name, args, "cluster_name")
 
     def parse(namespace: object, constraints: object) -> VirtualClusterSpec:
-        known = {**args, "namespace": namespace, "policy": constraints}
+        known = {**rest, "namespace": namespace, "policy": constraints}
         if constraints is not None and policy is None:
             known["policy_from_namespace"] = None  # that is where they are from
         try:
-            return VirtualClusterSpec.parse(name, known)
+            return VirtualClusterSpec.parse(cluster, known)
         except InputError as error:
-            raise VirtualClusterInputError(f"VirtualCluster {name!r}", error.problems) from None
+            problems = naming(error.problems, args, "cluster_name")
+            raise VirtualClusterInputError(f"VirtualCluster {name!r}", problems) from None
 
     plain_policy = None if is_later(policy) else policy
 
@@ -199,7 +202,7 @@ def _read(name: str, args: VirtualClusterArgs) -> tuple[VirtualClusterSpec, pulu
     return parse(_PLACEHOLDER, plain_policy), pulumi.Output.from_input(given).apply(check), parse
 
 
-def _endpoint(spec: VirtualClusterSpec, service: KubernetesObject) -> pulumi.Output[str]:
+def _endpoint(spec: VirtualClusterSpec, service: KubernetesObject, about: str) -> pulumi.Output[str]:
     """URL of the API; unknown in a preview as long as the host has not allocated its parts."""
     status = service.status if spec.expose.type == "LoadBalancer" else None
 
@@ -210,8 +213,8 @@ def _endpoint(spec: VirtualClusterSpec, service: KubernetesObject) -> pulumi.Out
         if pulumi.runtime.is_dry_run():
             return pulumi.Output.from_input(cast(str, pulumi.UNKNOWN))
         raise VirtualClusterNotReadyError(
-            f"VirtualCluster {spec.name!r}: Service {spec.names.api} has no address yet; does anything on "
-            f"the host serve the type {spec.expose.type}?"
+            f"{about}: Service {spec.names.api} has no address yet; does anything on the host serve the type "
+            f"{spec.expose.type}?"
         )
 
     # The id is unknown until the Service is there; what a dry run allocates is not what it will have.

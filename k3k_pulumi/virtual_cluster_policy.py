@@ -9,7 +9,7 @@ import pulumi
 
 from k3k_pulumi.args import VirtualClusterPolicyArgs
 from k3k_pulumi.errors import InputError
-from k3k_pulumi.inputs import ended, is_later, when_made
+from k3k_pulumi.inputs import ended, host_name, is_later, naming, when_made
 from k3k_pulumi.manifests.policy import cluster_objects, namespace_fields, namespace_objects, obstacles
 from k3k_pulumi.model import VirtualClusterPolicySpec
 from k3k_pulumi.resources import ExistingNamespace, KubernetesObject, place
@@ -51,7 +51,7 @@ class VirtualClusterPolicy(pulumi.ComponentResource):
         """Registers the policy.
 
         Args:
-            name: Name of the policy, unique on the host, and the beginning of its objects' names.
+            name: Name of the resource; of the policy, too, unless `policy_name` names it.
             args: See `VirtualClusterPolicyArgs`.
             opts: Options of the component; children inherit the kubernetes provider.
 
@@ -63,7 +63,7 @@ class VirtualClusterPolicy(pulumi.ComponentResource):
         self.constraints = spec.constraints
         given = list(args.get("namespaces") or ())
         titles = [f"{name}[{_key(index, each)}]" for index, each in enumerate(given)]
-        checked = self._read(spec, args, given, titles)
+        checked = self._read(name, spec, args, given, titles)
         made: list[pulumi.Resource] = [
             # One of each kind.
             KubernetesObject(name, manifest, pulumi.ResourceOptions(parent=self))
@@ -78,6 +78,7 @@ class VirtualClusterPolicy(pulumi.ComponentResource):
 
     def _read(
         self,
+        name: str,
         spec: VirtualClusterPolicySpec,
         args: VirtualClusterPolicyArgs,
         given: Sequence[pulumi.Input[str]],
@@ -90,14 +91,14 @@ class VirtualClusterPolicy(pulumi.ComponentResource):
         def check(known: Sequence[Any]) -> Sequence[str]:
             values, found = known[: len(names)], known[len(names) :]
             try:
-                _parse(spec.name, args, values)
+                _parse(name, args, values)
                 problems = [
                     line
                     for namespace, metadata in zip(values, found, strict=True)
                     for line in obstacles(spec, namespace, metadata)
                 ]
                 if problems:
-                    raise InputError(f"VirtualClusterPolicy {spec.name!r}", problems)
+                    raise InputError(f"VirtualClusterPolicy {name!r}", problems)
             except InputError as error:
                 raise ended(error) from None
             return values
@@ -184,7 +185,9 @@ def _parse(
         namespaces = [
             f"{_PLACEHOLDER}{index}" if is_later(each) else each for index, each in enumerate(namespaces)
         ]
+    policy, rest = host_name(name, args, "policy_name")
     try:
-        return VirtualClusterPolicySpec.parse(name, {**args, "namespaces": namespaces})
+        return VirtualClusterPolicySpec.parse(policy, {**rest, "namespaces": namespaces})
     except InputError as error:
-        raise VirtualClusterPolicyInputError(f"VirtualClusterPolicy {name!r}", error.problems) from None
+        problems = naming(error.problems, args, "policy_name")
+        raise VirtualClusterPolicyInputError(f"VirtualClusterPolicy {name!r}", problems) from None
