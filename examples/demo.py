@@ -23,7 +23,7 @@ from devcluster.shell import own  # noqa: E402
 from examples import engine  # noqa: E402
 from k3k_pulumi import direct  # noqa: E402
 from k3k_pulumi.direct.cluster import write_private  # noqa: E402
-from k3k_pulumi.direct.deploy import source_cidr  # noqa: E402
+from k3k_pulumi.direct.machine import source_cidr  # noqa: E402
 from k3k_pulumi.errors import InputError  # noqa: E402
 
 HOST = "demo"  # the dev cluster's name

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +10,7 @@ from k3k_pulumi.direct import network_probe
 from k3k_pulumi.direct.cluster import Cluster
 from k3k_pulumi.direct.host import DirectError, Host, Object, Ref
 from k3k_pulumi.direct.keys import keys
+from k3k_pulumi.direct.machine import check_machine, is_to_be_admitted, source_cidr
 from k3k_pulumi.direct.ranges import check_ranges
 from k3k_pulumi.direct.reasons import explain
 from k3k_pulumi.direct.remove import is_ours, remove_cluster_scoped
@@ -85,7 +84,8 @@ def deploy(
 def check(host: Host, spec: VirtualClusterSpec) -> None:
     """Refuses to take over a namespace that somebody else made, or to start without one that must exist.
 
-    Also refuses a host that has addresses where `egress: internet` would be open to them.
+    Also refuses a host that has addresses where `egress: internet` would be open to them, and a cluster whose
+    policy does not let this machine in.
 
     Raises:
         DirectError: which namespace or address, and what to do.
@@ -112,6 +112,7 @@ def check(host: Host, spec: VirtualClusterSpec) -> None:
         if create and found is not None and "deletionTimestamp" in found["metadata"]:
             raise DirectError(f"{about} is being deleted: wait until it is gone, or choose another one")
     check_ranges(host, spec)
+    check_machine(host, spec)
 
 
 def _api_service(spec: VirtualClusterSpec) -> Ref:
@@ -125,7 +126,7 @@ def _admit_this_machine(
 
     The address this machine has towards the Service is known when the Service has its own.
     """
-    if spec.expose.type != "ClusterIP" or spec.expose.source_cidrs:
+    if not is_to_be_admitted(spec):
         return spec
     for manifest in virtual_cluster(spec, pki):
         if manifest["kind"] == "Namespace" or Ref.of(manifest) == _api_service(spec):
@@ -133,19 +134,6 @@ def _admit_this_machine(
     address = _service(host, spec)["spec"]["clusterIP"]
     expose = {**(args.get("expose") or {}), "source_cidrs": [source_cidr(address)]}
     return VirtualClusterSpec.parse(spec.name, {**args, "expose": expose})
-
-
-def source_cidr(address: str) -> str:
-    """The one address from which this machine sends to `address`, as a CIDR. Nothing is sent."""
-    family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((address, 443))
-        except OSError as error:
-            raise DirectError(
-                f"no route from this machine to {address}: set expose.type to NodePort or LoadBalancer"
-            ) from error
-        return str(ipaddress.ip_network(probe.getsockname()[0].split("%")[0]))
 
 
 def _service(host: Host, spec: VirtualClusterSpec) -> Object:

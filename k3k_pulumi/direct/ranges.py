@@ -49,12 +49,17 @@ def _addresses(host: Host) -> Iterator[tuple[str, str]]:
                 yield name, each["address"]
         for cidr in node.get("spec", {}).get("podCIDRs", []):
             yield f"pods of {name}", cidr
+    for address in kubernetes_service(host):
+        yield "Service default/kubernetes", address
+
+
+def kubernetes_service(host: Host) -> list[str]:
+    """Addresses of the host's own API as its pods know it; none for who may not read that Service."""
     try:
         service = host.get(Ref("v1", "Service", "default", "kubernetes"))
     except ForbiddenError:
-        service = None
-    for address in (service or {}).get("spec", {}).get("clusterIPs", []):
-        yield "Service default/kubernetes", address
+        return []
+    return list((service or {}).get("spec", {}).get("clusterIPs", []))
 
 
 def _network(text: str) -> networks.Network:

@@ -97,13 +97,20 @@ def is_within(name: str, zone: str) -> bool:
     return name == zone or name.endswith(f".{zone}")
 
 
-def contradictions(dns: Dns, cluster_domain: str, egress: str) -> list[str]:
-    """What of the DNS settings contradicts the rest of the cluster, a whole line for each."""
+def contradictions(dns: Dns, cluster_domain: str, egress: str, whose: str = "") -> list[str]:
+    """What of the DNS settings contradicts the rest of the cluster, a whole line for each.
+
+    Args:
+        dns: The settings.
+        cluster_domain: Of the cluster.
+        egress: Of the cluster.
+        whose: Words on where the egress comes from, if not from the cluster's own arguments.
+    """
     problems = []
     forwarded = ("upstreams", "stub_zones", "host_names")
     if egress == "none" and (given := [field for field in forwarded if getattr(dns, field)]):
         problems += [
-            f"dns.{field}: has no use with egress 'none', which lets no query out: leave it out"
+            f"dns.{field}: has no use with egress 'none'{whose}, which lets no query out: leave it out"
             for field in given
         ]
     for zone in _inside(dns.stub_zones, cluster_domain):

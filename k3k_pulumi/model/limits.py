@@ -279,21 +279,35 @@ LIMITED: Mapping[str, Rule] = {
 """Fields of a cluster that a policy limits, and how."""
 
 FREE = frozenset(
-    {
-        *("name", "namespace", "create_namespace", "control_plane_namespace"),
-        *(
-            "create_control_plane_namespace",
-            "policy",
-            "policy_from_namespace",
-            "admission_policy",
-            "servers",
-            "kubelet_replicas",
-            "image_pull_secrets",
-        ),
-        *("service_cidr", "cluster_domain", "labels", "annotations"),
-        *("dns.replicas", "dns.upstreams", "dns.stub_zones", "dns.host_names", "dns.host_domain"),
-        *("expose.host", "expose.node_port", "expose.annotations", "expose.external_traffic_policy"),
-        *("persistence.type", "persistence.size", "resources", "node_capacity"),
-    }
+    [
+        "name",
+        "namespace",
+        "create_namespace",
+        "control_plane_namespace",
+        "create_control_plane_namespace",
+        "policy",
+        "policy_from_namespace",
+        "admission_policy",
+        "servers",
+        "kubelet_replicas",
+        "image_pull_secrets",
+        "service_cidr",
+        "cluster_domain",
+        "labels",
+        "annotations",
+        "dns.replicas",
+        "dns.upstreams",
+        "dns.stub_zones",
+        "dns.host_names",
+        "dns.host_domain",
+        "expose.host",
+        "expose.node_port",
+        "expose.annotations",
+        "expose.external_traffic_policy",
+        "persistence.type",
+        "persistence.size",
+        "resources",
+        "node_capacity",
+    ]
 )
 """Fields of a cluster that no policy limits."""

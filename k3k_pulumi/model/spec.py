@@ -109,7 +109,8 @@ class VirtualClusterSpec(Part):
             if spec.policy and not problems:
                 taken, problems = limits.resolve(spec, spec.policy)
                 if not problems:
-                    spec = cls.model_validate({**args, **taken, "name": name})
+                    whose = dict.fromkeys(taken, f" of VirtualClusterPolicy {spec.policy.name!r}")
+                    spec = cls.model_validate({**args, **taken, "name": name}, context=whose)
         except ValidationError as error:
             problems += describe(error, cls)
         if problems:
@@ -227,8 +228,10 @@ class VirtualClusterSpec(Part):
     @classmethod
     def _fits_the_cluster(cls, value: Dns, info: ValidationInfo) -> Dns:
         domain, egress = info.data.get("cluster_domain"), info.data.get("egress")
-        if domain is not None and egress is not None and (found := contradictions(value, domain, egress)):
-            raise lines(found)
+        if domain is not None and egress is not None:
+            whose = (info.context or {}).get("egress", "")
+            if found := contradictions(value, domain, egress, whose):
+                raise lines(found)
         return value
 
     @field_validator("images")

@@ -126,6 +126,15 @@ def _not_yours() -> None:
 
 
 @pytest.fixture
+def priority(host: Host) -> Iterator[str]:
+    """A PriorityClass of the host, below all others."""
+    name = unique("low")
+    host.kubectl("create", "priorityclass", name, "--value=-100")
+    yield name
+    host.kubectl("delete", "priorityclass", name)
+
+
+@pytest.fixture
 def cluster(host: Host, kubelet_image: str, distribution: str, request: pytest.FixtureRequest) -> View:
     """The virtual cluster that all tests of the run share, one per distribution; not to be disturbed."""
     del kubelet_image

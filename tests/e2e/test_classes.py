@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
-from tests.e2e.conftest import Host, MakeCluster, unique
+from tests.e2e.conftest import Host, MakeCluster
 from tests.e2e.support.clusters import running
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.objects import deployment
 from tests.e2e.support.polling import eventually
-
-
-@pytest.fixture
-def priority(host: Host) -> Iterator[str]:
-    """A PriorityClass of the host."""
-    name = unique("low")
-    host.kubectl("create", "priorityclass", name, "--value=-100")
-    yield name
-    host.kubectl("delete", "priorityclass", name)
 
 
 def named(kubectl: Kubectl, resource: str, name: str) -> Any:

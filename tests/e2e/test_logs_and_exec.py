@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from kubernetes import client, config
 from kubernetes.stream import stream
+from kubernetes.stream.ws_client import WSClient
 
 from tests.e2e.support.clusters import View, both, running
 from tests.e2e.support.kubectl import Kubectl
@@ -126,47 +130,37 @@ def _size(terminal: Terminal) -> str:
     return terminal.expect("]").strip()
 
 
+@contextmanager
+def web_socket(cluster: View, inside: Kubectl, verb: str, pod: str, **options: Any) -> Iterator[WSClient]:
+    """An exec or attach by the protocol v4.channel.k8s.io, all streams open."""
+    api = config.new_client_from_config(str(cluster.access.kubeconfig), persist_config=False)
+    connect = getattr(client.CoreV1Api(api), f"connect_get_namespaced_pod_{verb}")
+    streams = {"stdin": True, "stdout": True, "stderr": True, "tty": False}
+    session = stream(connect, pod, inside.namespace, **streams, **options, _preload_content=False)
+    try:
+        yield session
+    finally:
+        session.close()
+        api.close()
+
+
 def test_exec_by_the_old_websocket_protocol(cluster: View, inside: Kubectl) -> None:
     """What speaks v4.channel.k8s.io (dashboards, the Python client) reaches the kubelet as a WebSocket."""
     name = idle_pod(inside)
-    api = config.new_client_from_config(str(cluster.access.kubeconfig), persist_config=False)
-    session = stream(
-        client.CoreV1Api(api).connect_get_namespaced_pod_exec,
-        name,
-        inside.namespace,
-        command=["sh", "-c", "read line; echo got $line; exit 4"],
-        stdin=True,
-        stdout=True,
-        stderr=True,
-        tty=False,
-        _preload_content=False,
-    )
-    session.write_stdin("hello\n")
-    session.run_forever(timeout=30)
-    assert session.read_stdout() == "got hello\n"
-    assert session.returncode == 4
-    session.close()
-    api.close()
+    command = ["sh", "-c", "read line; echo got $line; exit 4"]
+    with web_socket(cluster, inside, "exec", name, command=command) as session:
+        session.write_stdin("hello\n")
+        session.run_forever(timeout=30)
+        assert session.read_stdout() == "got hello\n"
+        assert session.returncode == 4
 
 
 def test_attach_by_the_old_websocket_protocol(cluster: View, inside: Kubectl) -> None:
     inside.apply(pod("echo", container(["cat"], stdin=True, stdinOnce=True), restartPolicy="Never"))
     running(inside, "app=echo", 1)
-    api = config.new_client_from_config(str(cluster.access.kubeconfig), persist_config=False)
-    session = stream(
-        client.CoreV1Api(api).connect_get_namespaced_pod_attach,
-        "echo",
-        inside.namespace,
-        stdin=True,
-        stdout=True,
-        stderr=True,
-        tty=False,
-        _preload_content=False,
-    )
-    session.write_stdin("hello\n")
-    assert session.readline_stdout(timeout=30) == "hello"
-    session.close()
-    api.close()
+    with web_socket(cluster, inside, "attach", "echo") as session:
+        session.write_stdin("hello\n")
+        assert session.readline_stdout(timeout=30) == "hello"
 
 
 def test_exec_where_there_is_nothing(inside: Kubectl) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from k3k_pulumi.direct.deploy import source_cidr
+from k3k_pulumi.direct.machine import source_cidr
 from tests.e2e.conftest import unique
 from tests.e2e.support.clusters import View, both, running
 from tests.e2e.support.kubectl import Kubectl

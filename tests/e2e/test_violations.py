@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from k3k_kubelet.policy import BASELINE_CAPABILITIES
 
 from k3k_pulumi import direct
-from tests.e2e.conftest import Host, MakeCluster, unique
+from tests.e2e.conftest import Host, MakeCluster
 from tests.e2e.support.clusters import PREFIX, View, running, variant
 from tests.e2e.support.kubectl import Kubectl, KubectlError
 from tests.e2e.support.objects import AGNHOST, container, pod, secret
@@ -140,15 +139,6 @@ def test_what_the_hosts_admission_refuses_is_told_and_runs_once_the_host_takes_i
         )
         assert condition["status"] == "True"
     names_nobody(view)
-
-
-@pytest.fixture
-def priority(host: Host) -> Iterator[str]:
-    """A PriorityClass of the host."""
-    name = unique("team")
-    host.kubectl("create", "priorityclass", name, "--value=0")
-    yield name
-    host.kubectl("delete", "priorityclass", name)
 
 
 def front(name: str, host: str) -> Object:

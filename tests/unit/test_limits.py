@@ -298,7 +298,7 @@ def test_arguments_that_are_wrong_by_themselves_are_told_first() -> None:
 
 def test_what_the_policy_gives_is_held_against_the_rest_of_the_cluster() -> None:
     (line,) = problems({"egress": "none"}, dns={"upstreams": ["192.0.2.53"]})
-    assert line.startswith("dns.upstreams: has no use with egress 'none'")
+    assert line.startswith("dns.upstreams: has no use with egress 'none' of VirtualClusterPolicy 'team',")
 
 
 def test_constraints_that_are_none_are_told_with_their_place() -> None:

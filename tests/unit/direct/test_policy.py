@@ -97,3 +97,20 @@ def test_the_admission_policy_of_two_shared_mode_namespaces_stays_with_one(host:
     assert admission(host, "half") == WALL
     direct.delete_shared_mode_namespace("half", "half-b", kubeconfig=host.admin)
     assert admission(host, "half") == set()
+
+
+def test_a_cluster_that_this_machine_may_not_reach_is_refused_before_anything_is_made(host: Host) -> None:
+    here = host.namespace("far-away")
+    constraints = direct.apply_policy(
+        "far", kubeconfig=host.admin, namespaces=[here], source_cidrs=["203.0.113.0/29"]
+    )
+    before = host.namespaces()
+    with pytest.raises(
+        direct.DirectError,
+        match=r"this machine connects from \S+/32, which VirtualClusterPolicy 'far' does not allow "
+        r"\(source_cidrs: 203\.0\.113\.0/29\)",
+    ):
+        direct.apply(
+            "c", namespace="near", kubeconfig=host.admin, distribution="kubernetes", policy=constraints
+        )
+    assert host.namespaces() == before
