@@ -9,9 +9,24 @@ several literals. What a value may be is checked in `k3k_pulumi.model`.
 # ruff: noqa: UP045
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional, Required, TypedDict
+from typing import TYPE_CHECKING, Any, Optional, Required, TypeAlias, TypedDict
 
 import pulumi
+
+if TYPE_CHECKING:
+    from pulumi_kubernetes.core import v1 as core
+
+    Affinity: TypeAlias = Mapping[str, Any] | core.AffinityArgs
+    LimitRangeItem: TypeAlias = Mapping[str, Any] | core.LimitRangeItemArgs
+    PodSecurityContext: TypeAlias = Mapping[str, Any] | core.PodSecurityContextArgs
+    ResourceQuotaSpec: TypeAlias = Mapping[str, Any] | core.ResourceQuotaSpecArgs
+    ResourceRequirements: TypeAlias = Mapping[str, Any] | core.ResourceRequirementsArgs
+    Toleration: TypeAlias = Mapping[str, Any] | core.TolerationArgs
+else:
+    # Other languages give maps. The analyzer would make empty objects of these classes, and to import them
+    # takes most of a second.
+    Affinity = LimitRangeItem = PodSecurityContext = Mapping[str, Any]
+    ResourceQuotaSpec = ResourceRequirements = Toleration = Mapping[str, Any]
 
 
 class ImagesArgs(TypedDict, total=False):
@@ -70,11 +85,11 @@ class PersistenceArgs(TypedDict, total=False):
 class ResourcesArgs(TypedDict, total=False):
     """Kubernetes resource requirements (`requests`, `limits`); each replaces its default as a whole."""
 
-    server: Optional[Mapping[str, Any]]
+    server: Optional[ResourceRequirements]
     """The container of the API server (K3s, or kube-apiserver)."""
-    kubelet: Optional[Mapping[str, Any]]
+    kubelet: Optional[ResourceRequirements]
     """The container of the virtual kubelet."""
-    dns: Optional[Mapping[str, Any]]
+    dns: Optional[ResourceRequirements]
     """The container of CoreDNS."""
 
 
@@ -205,9 +220,9 @@ class VirtualClusterArgs(TypedDict, total=False):
     """Resource requirements of the control plane's containers."""
     node_selector: Optional[Mapping[str, str]]
     """Node selector of the control plane's pods."""
-    tolerations: Optional[Sequence[Mapping[str, Any]]]
+    tolerations: Optional[Sequence[Toleration]]
     """Tolerations of the control plane's pods, as in a pod's spec."""
-    affinity: Optional[Mapping[str, Any]]
+    affinity: Optional[Affinity]
     """Affinity of the control plane's pods, as in a pod's spec."""
     priority_class: Optional[str]
     """PriorityClass of the control plane's pods."""
@@ -215,7 +230,7 @@ class VirtualClusterArgs(TypedDict, total=False):
     """RuntimeClass of the control plane's pods."""
     host_users: Optional[bool]
     """Whether these pods run in their node's user namespace; False gives each one of its own."""
-    security_context: Optional[Mapping[str, Any]]
+    security_context: Optional[PodSecurityContext]
     (
         "Security context of the control plane's pods, as in a pod's spec, over the default one; within what "
         "the Pod Security level `restricted` allows."
@@ -272,9 +287,9 @@ class PodSettingsArgs(TypedDict, total=False):
 
     node_selector: Optional[Mapping[str, str]]
     """Node selector."""
-    tolerations: Optional[Sequence[Mapping[str, Any]]]
+    tolerations: Optional[Sequence[Toleration]]
     """Tolerations."""
-    affinity: Optional[Mapping[str, Any]]
+    affinity: Optional[Affinity]
     """Affinity."""
     priority_class: Optional[str]
     """PriorityClass."""
@@ -282,7 +297,7 @@ class PodSettingsArgs(TypedDict, total=False):
     """RuntimeClass."""
     host_users: Optional[bool]
     """Whether pods run in their node's user namespace; False gives each one of its own."""
-    security_context: Optional[Mapping[str, Any]]
+    security_context: Optional[PodSecurityContext]
     """Security context of pods, within what the Pod Security level `restricted` allows."""
 
 
@@ -309,13 +324,13 @@ class VirtualClusterPolicyArgs(TypedDict, total=False):
         "Versions that clusters may have, as conditions that all hold, like `>=1.33 <1.36`; any by default. "
         "`<=1.35` and `=1.35` have all patches of 1.35."
     )
-    quotas: Optional[Mapping[str, Mapping[str, Any]]]
+    quotas: Optional[Mapping[str, ResourceQuotaSpec]]
     (
         "ResourceQuotas of each namespace by their names, as in a ResourceQuota's spec (`hard`, `scopes`, "
         '`scopeSelector`), for example `{"compute": {"hard": {"requests.cpu": "20", '
         '"requests.example.com/gpu": "2"}}}`.'
     )
-    limits: Optional[Sequence[Mapping[str, Any]]]
+    limits: Optional[Sequence[LimitRangeItem]]
     """Limits of each namespace's LimitRange, as in its spec."""
     pod_security: Optional[PodSecurityArgs]
     """Pod Security levels of the namespaces."""

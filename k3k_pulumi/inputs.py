@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import enum
 import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard, TypeVar, cast
 
 import pulumi
+from pulumi import _types
 
 from k3k_pulumi.errors import InputError
 
@@ -48,6 +50,29 @@ def naming(problems: Sequence[str], args: Mapping[str, Any], argument: str) -> l
     if args.get(argument) is None:
         return [f"{line}; or set {argument}" if line.startswith("name: ") else line for line in problems]
     return [argument + line.removeprefix("name") if line.startswith("name: ") else line for line in problems]
+
+
+def plain(args: T) -> T:
+    """The arguments with plain data in place of a Pulumi SDK's own.
+
+    Args:
+        args: Arguments of a component, or a part of them.
+
+    Returns:
+        A copy that has dicts for Args objects (`k8s.core.v1.TolerationArgs(...)`), at any depth, with the
+        names that their attributes have in Python, and the values of enums. Outputs stay as they are.
+    """
+    return cast(T, _plain(args))
+
+
+def _plain(value: Any) -> Any:
+    if _types.is_input_type(type(value)):
+        value = _types.input_type_to_untranslated_dict(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.value if isinstance(value, enum.Enum) else value
 
 
 def is_later(value: object) -> TypeGuard[pulumi.Output[Any]]:

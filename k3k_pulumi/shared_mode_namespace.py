@@ -9,7 +9,7 @@ import pulumi
 
 from k3k_pulumi.args import SharedModeNamespaceArgs
 from k3k_pulumi.errors import InputError
-from k3k_pulumi.inputs import host_name, naming
+from k3k_pulumi.inputs import host_name, naming, plain
 from k3k_pulumi.manifests.policy import cluster_objects, shared_mode_namespace
 from k3k_pulumi.model import SharedModeNamespaceSpec
 from k3k_pulumi.resources import KubernetesObject
@@ -51,6 +51,7 @@ class SharedModeNamespace(pulumi.ComponentResource):
         Raises:
             SharedModeNamespaceInputError: Bad arguments; nothing is registered then.
         """
+        args = plain(args)
         policy, rest = host_name(name, args, "policy_name")
         try:
             spec = SharedModeNamespaceSpec.parse(policy, rest)

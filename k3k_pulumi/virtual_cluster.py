@@ -11,7 +11,7 @@ import pulumi_kubernetes
 from k3k_pulumi.args import VirtualClusterArgs
 from k3k_pulumi.endpoint import endpoint
 from k3k_pulumi.errors import InputError
-from k3k_pulumi.inputs import VirtualClusterInputError, ended, host_name, is_later, naming, when_made
+from k3k_pulumi.inputs import VirtualClusterInputError, ended, host_name, is_later, naming, plain, when_made
 from k3k_pulumi.inside import Inside, provider_inside
 from k3k_pulumi.late_policy import late_bodies
 from k3k_pulumi.manifests import Manifest, virtual_cluster, waits_for_ready
@@ -60,6 +60,7 @@ class VirtualCluster(pulumi.ComponentResource):
         Raises:
             VirtualClusterInputError: Bad arguments; nothing is registered then.
         """
+        args = plain(args)
         spec, namespace, parse = _read(name, args)
         super().__init__(TYPE, name, dict(args), opts)
         self._spec = spec

@@ -9,7 +9,7 @@ import pulumi
 
 from k3k_pulumi.args import VirtualClusterPolicyArgs
 from k3k_pulumi.errors import InputError
-from k3k_pulumi.inputs import ended, host_name, is_later, naming, when_made
+from k3k_pulumi.inputs import ended, host_name, is_later, naming, plain, when_made
 from k3k_pulumi.manifests.policy import cluster_objects, namespace_fields, namespace_objects, obstacles
 from k3k_pulumi.model import VirtualClusterPolicySpec
 from k3k_pulumi.resources import ExistingNamespace, KubernetesObject, place
@@ -58,6 +58,7 @@ class VirtualClusterPolicy(pulumi.ComponentResource):
         Raises:
             VirtualClusterPolicyInputError: Bad arguments; nothing is registered then.
         """
+        args = plain(args)
         spec = _parse(name, args, args.get("namespaces"))
         super().__init__(TYPE, name, dict(args), opts)
         self.constraints = spec.constraints

@@ -259,11 +259,13 @@ def _normalise_object(
     before = len(problems)
     for key, item in value.items():
         name = camel_case(_key(key, path, problems), schema)
+        if item is None:
+            continue
         if name not in schema:
             problems.append(f"{path}.{key}: unknown key; {nearest(name, schema)}")
         elif name in result:
             problems.append(f"{path}.{key}: given twice, in snake_case and in camelCase: leave one out")
-        elif item is not None:
+        else:
             result[name] = normalise(item, schema[name], f"{path}.{name}", problems)
     if isinstance(schema, Fields):
         problems += [f"{path}.{name}: is required" for name in schema.required if name not in result]
