@@ -10,7 +10,7 @@ import base64
 import functools
 import importlib.metadata
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 
@@ -28,29 +28,34 @@ class KubernetesObject(pulumi.CustomResource):
 
     Attributes:
         spec: As the host has it: what it allocated is in there as well.
-        status: As of the last deployment.
+        status: Of a Service, as of the last deployment.
     """
 
-    spec: pulumi.Output[Any]
-    status: pulumi.Output[Any]
+    if TYPE_CHECKING:  # Pulumi would read annotations anew for each object
+        spec: pulumi.Output[Any]
+        status: pulumi.Output[Any]
 
-    def __init__(
-        self, name: str, body: Mapping[str, Any], opts: pulumi.ResourceOptions, *, patch: bool = False
-    ) -> None:
+    @classmethod
+    def make(
+        cls, name: str, body: Mapping[str, Any], opts: pulumi.ResourceOptions, *, patch: bool = False
+    ) -> KubernetesObject:
         """Registers the resource.
+
+        No constructor: Pulumi takes the line that calls the third one for the resource's place in the source,
+        which is so the user's, where he makes the component.
 
         Args:
             name: Logical name.
             body: The object in camelCase; may hold Outputs.
-            opts: Options of the resource.
+            opts: Options of the resource; are given the provider's version.
             patch: Whether the object is there already, and `body` holds only the fields to set in it.
         """
-        api_version = body["apiVersion"]
+        api_version, kind = body["apiVersion"], body["kind"]
         group = api_version if "/" in api_version else f"core/{api_version}"
         # None declares an output that is no input.
-        props = {"spec": None, "status": None, **body}
-        pinned = pulumi.ResourceOptions.merge(pulumi.ResourceOptions(version=provider_version()), opts)
-        super().__init__(f"kubernetes:{group}:{body['kind']}{'Patch' if patch else ''}", name, props, pinned)
+        props = {**body, "status": None} if kind == "Service" else body
+        opts.version = provider_version()
+        return cls(f"kubernetes:{group}:{kind}{'Patch' if patch else ''}", name, props, opts)
 
 
 class ExistingNamespace(pulumi.CustomResource):
@@ -152,7 +157,7 @@ class Objects:
         )
         data = _DATA.get(kind)
         shell = {key: value for key, value in body.items() if key != data}
-        made = KubernetesObject(self._logical_name(manifest), _awaited(manifest, shell), opts)
+        made = KubernetesObject.make(self._logical_name(manifest), _awaited(manifest, shell), opts)
         if kind == "Namespace":
             self._namespaces[metadata["name"]] = made
         if not is_workload:
@@ -184,7 +189,7 @@ class Objects:
             # stringData would be taken for a field of its own, and a key that is left out would stay.
             "data": {key: _base64(value) for key, value in data.items()} if is_secret else data,
         }
-        return KubernetesObject(self._logical_name(manifest), patch, opts, patch=True)
+        return KubernetesObject.make(self._logical_name(manifest), patch, opts, patch=True)
 
     def _logical_name(self, manifest: Manifest) -> str:
         """Its name in the URN: unique among the objects of its kind in the stack."""

@@ -66,14 +66,14 @@ class SharedModeNamespace(pulumi.ComponentResource):
     def _create(self, spec: SharedModeNamespaceSpec, name: str) -> pulumi.Output[str]:
         """Registers the host objects, called as the component; the namespace's name once they are there."""
         first, *rest = shared_mode_namespace(spec)
-        namespace = KubernetesObject(name, first, pulumi.ResourceOptions(parent=self))
+        namespace = KubernetesObject.make(name, first, pulumi.ResourceOptions(parent=self))
         inside = pulumi.ResourceOptions(parent=self, depends_on=[namespace], deleted_with=namespace)
         made = [namespace]
         for each in rest:
             title = name + each["metadata"]["name"].removeprefix(spec.policy.name)
-            made.append(KubernetesObject(title, each, inside))
+            made.append(KubernetesObject.make(title, each, inside))
         # One of each kind.
         opts = pulumi.ResourceOptions(parent=self)
-        made += [KubernetesObject(name, each, opts) for each in cluster_objects(spec.policy)]
+        made += [KubernetesObject.make(name, each, opts) for each in cluster_objects(spec.policy)]
         # URNs are known in previews; in a deployment, when the object has been made.
         return pulumi.Output.all(*(each.urn for each in made)).apply(lambda _: spec.namespace)

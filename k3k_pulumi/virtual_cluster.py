@@ -161,6 +161,8 @@ class VirtualCluster(pulumi.ComponentResource):
                 _PLACEHOLDER,
                 self._about(),
             )
+        if self._spec.namespace != _PLACEHOLDER:
+            return late
         return lambda manifest: place(late(manifest), _PLACEHOLDER, self.namespace)
 
     def _about(self) -> str:
@@ -205,10 +207,9 @@ def _read(name: str, args: VirtualClusterArgs) -> tuple[VirtualClusterSpec, pulu
 
 def _endpoint(spec: VirtualClusterSpec, service: KubernetesObject, about: str) -> pulumi.Output[str]:
     """URL of the API; unknown in a preview as long as the host has not allocated its parts."""
-    status = service.status if spec.expose.type == "LoadBalancer" else None
 
-    def found(parts: list[object]) -> pulumi.Input[str]:
-        url = endpoint(spec, {"spec": parts[1], "status": parts[2]})
+    def found(service_spec: object, service_status: object) -> pulumi.Input[str]:
+        url = endpoint(spec, {"spec": service_spec, "status": service_status})
         if url is not None:
             return url
         if pulumi.runtime.is_dry_run():
@@ -218,8 +219,14 @@ def _endpoint(spec: VirtualClusterSpec, service: KubernetesObject, about: str) -
             f"{spec.expose.type}?"
         )
 
-    # The id is unknown until the Service is there; what a dry run allocates is not what it will have.
-    return pulumi.Output.all(service.id, service.spec, status).apply(found)
+    def of_service(service_spec: object) -> pulumi.Input[str]:
+        if spec.expose.type != "LoadBalancer":
+            return found(service_spec, None)
+        return service.status.apply(lambda status: found(service_spec, status))
+
+    # The id is unknown until the Service is there; what a dry run allocates is not what it will have. One
+    # after the other: `Output.all` makes Outputs of everything within a Service.
+    return service.id.apply(lambda _: service.spec.apply(of_service))
 
 
 def _kubeconfig(

@@ -67,7 +67,7 @@ class VirtualClusterPolicy(pulumi.ComponentResource):
         checked = self._read(name, spec, args, given, titles)
         made: list[pulumi.Resource] = [
             # One of each kind.
-            KubernetesObject(name, manifest, pulumi.ResourceOptions(parent=self))
+            KubernetesObject.make(name, manifest, pulumi.ResourceOptions(parent=self))
             for manifest in cluster_objects(spec)
         ]
         for index, title in enumerate(titles):
@@ -116,12 +116,12 @@ class VirtualClusterPolicy(pulumi.ComponentResource):
         """Sets the fields of a Namespace, and makes the objects in it, which go before the fields do."""
         namespace = _own_name(given, checked)
         fields = place(namespace_fields(spec, _PLACEHOLDER), _PLACEHOLDER, _shown(namespace))
-        patch = KubernetesObject(title, fields, pulumi.ResourceOptions(parent=self), patch=True)
+        patch = KubernetesObject.make(title, fields, pulumi.ResourceOptions(parent=self), patch=True)
         opts = pulumi.ResourceOptions(parent=self, depends_on=[patch])
         return [
             patch,
             *(
-                KubernetesObject(
+                KubernetesObject.make(
                     _suffixed(title, spec.name, manifest), place(manifest, _PLACEHOLDER, namespace), opts
                 )
                 for manifest in namespace_objects(spec, _PLACEHOLDER)

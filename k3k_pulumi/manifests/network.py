@@ -9,6 +9,7 @@ the tenant's isolates in that direction: for those the virtual kubelet makes pol
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from k3k_pulumi.manifests import objects
@@ -24,6 +25,7 @@ from k3k_pulumi.manifests.services import (
 from k3k_pulumi.model import PREFIX, VirtualClusterSpec, networks
 
 Rule = dict[str, Any]
+Networks = tuple[networks.Network, ...]
 
 ISOLATED_INGRESS = f"{PREFIX}isolated-ingress"
 """Label that the virtual kubelet gives the host pods which a NetworkPolicy of the tenant's isolates."""
@@ -177,14 +179,19 @@ def _outward(spec: VirtualClusterSpec) -> list[Rule]:
 
 def denied_cidrs(spec: VirtualClusterSpec) -> list[str]:
     """The addresses outside the cluster that its workloads may not connect to, as `_outward` has it."""
-    if spec.egress == "all":
-        return []
+    return list(_denied_cidrs(spec.egress, spec.host_cidrs, spec.egress_cidrs))
+
+
+@functools.lru_cache(maxsize=64)  # clusters of one program ask the same, and each of them twice
+def _denied_cidrs(egress: str, host_cidrs: Networks, egress_cidrs: Networks) -> tuple[str, ...]:
+    if egress == "all":
+        return ()
     found = []
     for version, whole in _WHOLE.items():
-        denied = [whole] if spec.egress == "none" else networks.denied(spec.host_cidrs, version)
-        left = networks.without(map(networks.parse, denied), _named(spec))
+        denied = [whole] if egress == "none" else networks.denied(host_cidrs, version)
+        left = networks.without(map(networks.parse, denied), _named(egress_cidrs))
         found += networks.collapse(left, version)
-    return found
+    return tuple(found)
 
 
 def host_ranges(spec: VirtualClusterSpec) -> list[str]:
@@ -194,16 +201,19 @@ def host_ranges(spec: VirtualClusterSpec) -> list[str]:
     """
     if spec.egress != "internet":
         return []
-    known = [*networks.PRIVATE, *spec.host_cidrs, *spec.egress_cidrs]
-    return [cidr for version in _WHOLE for cidr in networks.collapse(known, version)]
+    return list(_host_ranges(spec.host_cidrs, spec.egress_cidrs))
 
 
-def _named(spec: VirtualClusterSpec) -> list[networks.Network]:
+@functools.lru_cache(maxsize=64)
+def _host_ranges(host_cidrs: Networks, egress_cidrs: Networks) -> tuple[str, ...]:
+    known = [*networks.PRIVATE, *host_cidrs, *egress_cidrs]
+    return tuple(cidr for version in _WHOLE for cidr in networks.collapse(known, version))
+
+
+def _named(egress_cidrs: Networks) -> list[networks.Network]:
     """All that `egress_cidrs` opens."""
     return [
-        part
-        for cidr in spec.egress_cidrs
-        for part in networks.without([cidr], networks.metadata_within(cidr))
+        part for cidr in egress_cidrs for part in networks.without([cidr], networks.metadata_within(cidr))
     ]
 
 

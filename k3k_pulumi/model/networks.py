@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -149,9 +150,14 @@ def denied(host_cidrs: Iterable[Network], version: int) -> list[str]:
 
     An IPv4 range is left out of IPv6 too, where NAT64 has it.
     """
+    return list(_denied(tuple(host_cidrs), version))
+
+
+@functools.lru_cache(maxsize=64)  # clusters of one program ask the same
+def _denied(host_cidrs: tuple[Network, ...], version: int) -> tuple[str, ...]:
     ranges = [*PRIVATE, *host_cidrs]
     translated = [_behind_nat64(each) for each in ranges if isinstance(each, ipaddress.IPv4Network)]
-    return collapse([*ranges, *translated], version)
+    return tuple(collapse([*ranges, *translated], version))
 
 
 def metadata_within(network: Network) -> list[Network]:

@@ -79,6 +79,14 @@ def test_a_namespace_may_be_an_output(deploy: Deploy) -> None:
     assert later.outputs["namespace"].value == "team"
 
 
+def test_text_that_looks_like_an_unknown_namespace_stays_as_it_is(deploy: Deploy) -> None:
+    done = deploy(annotations={"note": "k3k0ns"})
+    notes = {
+        each.plain["metadata"]["annotations"].get("note") for each in done.all("kubernetes:core/v1:Service")
+    }
+    assert notes == {"k3k0ns"}
+
+
 def test_with_an_unknown_namespace_only_what_holds_it_is_unknown(preview: bool, deploy: Deploy) -> None:
     if not preview:
         return  # everything is known in a deployment
