@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from k3k_pulumi.manifests import objects, pods
-from k3k_pulumi.manifests.objects import Manifest, make
+from k3k_pulumi.manifests.objects import Manifest, annotate, make
 from k3k_pulumi.model import VirtualClusterSpec
 
 DATA = "data"
@@ -22,7 +22,7 @@ def claims(spec: VirtualClusterSpec) -> list[Manifest]:
     """
     if spec.persistence.type == "ephemeral":
         return []
-    return [
+    made = [
         make(
             spec,
             "PersistentVolumeClaim",
@@ -33,6 +33,9 @@ def claims(spec: VirtualClusterSpec) -> list[Manifest]:
         )
         for server in range(spec.servers)
     ]
+    # The StatefulSet waits for them. Pulumi would read the StorageClass, which takes a right on the whole
+    # host, and would not take a claim that is bound already for a new one that is ready.
+    return [annotate(claim, {"pulumi.com/skipAwait": "true"}) for claim in made]
 
 
 def stateful_set(spec: VirtualClusterSpec, config: Iterable[str], pod: Mapping[str, Any]) -> Manifest:
