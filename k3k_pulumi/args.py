@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Optional, Required, TypeAlias, TypedDict
 
 import pulumi
 
+from k3k_pulumi.pki_args import PkiArgs
+
 if TYPE_CHECKING:
     from pulumi_kubernetes.core import v1 as core
 
@@ -135,7 +137,7 @@ class NodeCapacityArgs(TypedDict, total=False):
 
 
 class VirtualClusterArgs(TypedDict, total=False):
-    """Arguments of a VirtualCluster. All but `namespace` are optional; it and `policy` take Outputs."""
+    """Arguments of a VirtualCluster, all but `namespace` optional. It, `policy` and keys take Outputs."""
 
     namespace: Required[pulumi.Input[str]]
     """Host namespace of the cluster's workloads. Takes an Output. Required."""
@@ -182,6 +184,11 @@ class VirtualClusterArgs(TypedDict, total=False):
     """Images in place of the default ones."""
     image_pull_secrets: Optional[Sequence[str]]
     """Names of Secrets in the control plane's namespace that hold registry credentials."""
+    pki: Optional[PkiArgs]
+    (
+        "Keys of the cluster in place of new ones: its user's own, or those that it runs with already. When "
+        "they are left out again, the cluster keeps the last ones. docs/takeover.md has more of it."
+    )
     service_cidr: Optional[str]
     (
         "Address range of the cluster's Services, which have addresses of the host's: it has to contain the "

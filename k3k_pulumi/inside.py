@@ -52,5 +52,15 @@ def provider_inside(
         # A new address or certificate must not replace everything inside.
         cluster_identifier=pulumi.Output.concat(namespace, "/", spec.name),
         skip_update_unreachable=True,
-        opts=pulumi.ResourceOptions(parent=cluster),
+        opts=pulumi.ResourceOptions(parent=cluster, transformations=[_without_environment]),
     )
+
+
+def _without_environment(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult:
+    """The provider with what is set here alone.
+
+    The SDK fills in what variables (PULUMI_K8S_UPSERT_EXISTING_OBJECTS and others) say in one run, and the
+    next run without them would show a change. The provider's own process reads the variables as well.
+    """
+    own = ("kubeconfig", "cluster_identifier", "skip_update_unreachable")
+    return pulumi.ResourceTransformationResult({key: args.props[key] for key in own}, args.opts)

@@ -16,7 +16,7 @@ import json
 import secrets
 import urllib.parse
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from cryptography import x509
@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from k3k_pulumi.model import VirtualClusterSpec
+from k3k_pulumi.model.pki import AUTHORITIES
 
 Value = TypeVar("Value")
 
@@ -91,10 +92,6 @@ class ClusterPki(Generic[Value]):
     probe_token: ProbeToken[Value]
     join_token: Value
     admin: KeyPair[Value]
-
-
-AUTHORITIES = tuple(field.name for field in fields(ClusterPki) if field.name.endswith("_ca"))
-"""Fields of `ClusterPki` that are certificate authorities."""
 
 
 def create_pki(cluster: str) -> ClusterPki[str]:

@@ -11,6 +11,7 @@ import pulumi_kubernetes
 from k3k_pulumi.args import VirtualClusterArgs
 from k3k_pulumi.endpoint import endpoint
 from k3k_pulumi.errors import InputError
+from k3k_pulumi.given_keys import given_keys, hidden, without_outputs
 from k3k_pulumi.inputs import VirtualClusterInputError, ended, host_name, is_later, naming, plain, when_made
 from k3k_pulumi.inside import Inside, provider_inside
 from k3k_pulumi.late_policy import late_bodies
@@ -62,14 +63,15 @@ class VirtualCluster(pulumi.ComponentResource):
         """
         args = plain(args)
         spec, namespace, parse = _read(name, args)
-        super().__init__(TYPE, name, dict(args), opts)
+        super().__init__(TYPE, name, {**args, "pki": hidden(args.get("pki"))}, opts)
         self._spec = spec
         self._parse = parse
         self._name = name
         self._provider: pulumi_kubernetes.Provider | None = None
         self._inside: Inside | None = None
         self.namespace = namespace
-        keys = kept_pki(spec, self, name)
+        given = given_keys(name, spec, args.get("pki"), self, namespace, _PLACEHOLDER)
+        keys = kept_pki(spec, self, name, given)
         self.ca_certificate_pem = keys.server_ca.certificate
         self._create(keys, self._late_policy(args.get("policy")))
         self.register_outputs(
@@ -182,7 +184,8 @@ def _read(name: str, args: VirtualClusterArgs) -> tuple[VirtualClusterSpec, pulu
     cluster, rest = host_name(name, args, "cluster_name")
 
     def parse(namespace: object, constraints: object) -> VirtualClusterSpec:
-        known = {**rest, "namespace": namespace, "policy": constraints}
+        pki = without_outputs(args.get("pki"))
+        known = {**rest, "namespace": namespace, "policy": constraints, "pki": pki}
         if constraints is not None and policy is None:
             known["policy_from_namespace"] = None  # that is where they are from
         try:

@@ -22,6 +22,7 @@ RETRY_SECONDS = 0.5  # before asking a host again that did not answer
 WATCH_SECONDS = 60  # a watch that hears nothing for so long is opened anew
 
 Object = dict[str, Any]
+Entries = list[Object]
 Condition = Callable[[Object | None], bool]
 
 
@@ -90,6 +91,15 @@ class Host:
         except config.ConfigException as error:
             where = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
             raise DirectError(f"host cluster: no connection from kubeconfig {where}: {error}") from error
+        return cls.of(api)
+
+    @classmethod
+    def of(cls, api: client.ApiClient) -> Host:
+        """The cluster behind a client.
+
+        Raises:
+            DirectError: it does not answer.
+        """
         try:
             return cls(api)
         except (urllib3.exceptions.HTTPError, DynamicApiError, client.ApiException) as error:
@@ -184,6 +194,37 @@ class Host:
                 body=options,
                 _request_timeout=REQUEST_TIMEOUT,
             )
+
+    def rewrite_managed_fields(
+        self, ref: Ref, change: Callable[[Entries], Entries]
+    ) -> tuple[Entries, Entries]:
+        """Says anew who manages which fields of an object; nothing else of it changes.
+
+        Args:
+            ref: the object. One that is gone has no managers.
+            change: what becomes of the entries of `managedFields`; asked again when somebody else wrote.
+
+        Returns:
+            The entries before and after.
+        """
+        while True:
+            metadata: Object = (self.get(ref) or {}).get("metadata", {})
+            before: Entries = metadata.get("managedFields") or []
+            after = change(before)
+            if after == before:
+                return before, after
+            version = metadata["resourceVersion"]
+            with self._errors(str(ref)), suppress(ConflictError):
+                self._dynamic.patch(
+                    self._resource(ref),
+                    # An empty list is taken for none at all, and would change nothing.
+                    {"metadata": {"resourceVersion": version, "managedFields": after or [{}]}},
+                    ref.name,
+                    ref.namespace or None,
+                    content_type="application/merge-patch+json",
+                    _request_timeout=REQUEST_TIMEOUT,
+                )
+                return before, after
 
     @contextmanager
     def _errors(self, subject: str) -> Iterator[None]:

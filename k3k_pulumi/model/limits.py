@@ -291,6 +291,7 @@ FREE = frozenset(
         "servers",
         "kubelet_replicas",
         "image_pull_secrets",
+        "pki",
         "service_cidr",
         "cluster_domain",
         "labels",

@@ -6,13 +6,22 @@ import functools
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, PlainValidator, StrictBool, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    StrictBool,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from k3k_pulumi.errors import InputError
 from k3k_pulumi.model import limits, names, networks, parts, versions
 from k3k_pulumi.model.dns import Dns, contradictions
 from k3k_pulumi.model.document import DOCUMENT
 from k3k_pulumi.model.parts import Cidr, Integer, Part, below, choices, fragment, lines, rule, wrong
+from k3k_pulumi.model.pki import Pki, useless
 from k3k_pulumi.model.pod_security import SecurityContext
 from k3k_pulumi.model.policy import VirtualClusterPolicySpec
 from k3k_pulumi.model.problems import describe, unknown
@@ -47,6 +56,13 @@ def _read_policy(value: Any) -> VirtualClusterPolicySpec | None:
         raise below(list(error.problems)) from None
 
 
+def _is_group(value: Any) -> Any:
+    """Refuses what is no group of keys without showing it, as it may be a key."""
+    if isinstance(value, Mapping | Pki):
+        return value
+    raise lines(["pki: must be a map; its single values may be Outputs, it may not"])
+
+
 class VirtualClusterSpec(Part):
     """All plain values of a virtual cluster, checked. Made by `parse`."""
 
@@ -67,6 +83,7 @@ class VirtualClusterSpec(Part):
     kubelet_replicas: Integer = 1
     images: parts.Images = parts.Images()
     image_pull_secrets: tuple[parts.ObjectName, ...] = ()
+    pki: Annotated[Pki, BeforeValidator(_is_group)] = Pki()
     service_cidr: Cidr | None = None
     cluster_domain: parts.Domain = "cluster.local"
     expose: parts.Expose = parts.Expose()
@@ -247,6 +264,14 @@ class VirtualClusterSpec(Part):
                         for field in foreign
                     ]
                 )
+        return value
+
+    @field_validator("pki")
+    @classmethod
+    def _has_no_foreign_key(cls, value: Pki, info: ValidationInfo) -> Pki:
+        distribution = info.data.get("distribution")
+        if distribution is not None and (found := useless(value, distribution)):
+            raise lines(found)
         return value
 
     @field_validator("node_capacity")

@@ -35,7 +35,10 @@ def deploy(preview: bool) -> Deploy:
     """Runs a program of one VirtualCluster `c` with the given arguments."""
 
     def deploy(
-        stashes: dict[str, Any] | None = None, namespaces: dict[str, Any] | None = None, **args: Any
+        stashes: dict[str, Any] | None = None,
+        namespaces: dict[str, Any] | None = None,
+        secrets: dict[str, Any] | None = None,
+        **args: Any,
     ) -> Deployment:
         def program() -> dict[str, Any]:
             cluster = VirtualCluster("c", {"namespace": "team", "distribution": "kubernetes", **args})
@@ -46,6 +49,6 @@ def deploy(preview: bool) -> Deploy:
                 "ca_certificate_pem": cluster.ca_certificate_pem,
             }
 
-        return run(program, preview=preview, stashes=stashes, namespaces=namespaces)
+        return run(program, preview=preview, stashes=stashes, namespaces=namespaces, secrets=secrets)
 
     return deploy

@@ -110,11 +110,12 @@ class Engine(mocks.Mocks):
         stashes: dict[str, Any],
         namespaces: Mapping[str, Any],
         stacks: Mapping[str, Any],
+        secrets: Mapping[str, Any],
         *,
         preview: bool,
     ) -> None:
         self._stashes, self._preview = stashes, preview
-        self._namespaces, self._stacks = namespaces, stacks
+        self._namespaces, self._stacks, self._secrets = namespaces, stacks, secrets
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], None]:
         raise AssertionError(f"nothing is to be asked of a provider: {args.token}")
@@ -127,6 +128,8 @@ class Engine(mocks.Mocks):
             # While the id is unknown the engine reads nothing.
             known = self._namespaces.get(args.resource_id)
             return args.resource_id, state if known is None else {"metadata": known}
+        if args.typ == "kubernetes:core/v1:Secret" and args.resource_id:
+            return args.resource_id, state | self._secrets.get(args.resource_id, {})
         if args.typ == "pulumi:index:Stash":
             state["output"] = self._stashes.setdefault(args.name, state["input"])
         elif args.typ == "kubernetes:core/v1:Service" and not self._preview:
@@ -142,6 +145,7 @@ def run(
     stashes: dict[str, Any] | None = None,
     namespaces: Mapping[str, Any] | None = None,
     stacks: Mapping[str, Any] | None = None,
+    secrets: Mapping[str, Any] | None = None,
 ) -> Deployment:
     """Runs a program to its end and resolves what it returns.
 
@@ -151,8 +155,10 @@ def run(
         stashes: Values that Stashes keep from run to run, by name.
         namespaces: Metadata of the Namespaces that exist on the host, by their names.
         stacks: Outputs of other stacks, by their names.
+        secrets: Secrets that exist on the host, by their ids; while an id is unknown, the engine reads none.
     """
-    engine = Engine({} if stashes is None else stashes, namespaces or {}, stacks or {}, preview=preview)
+    kept = {} if stashes is None else stashes
+    engine = Engine(kept, namespaces or {}, stacks or {}, secrets or {}, preview=preview)
     monitor = Monitor(engine)
     done = Deployment(monitor.registrations, reads=monitor.reads)
     pulumi.runtime.set_mocks(engine, project="project", stack="stack", preview=preview, monitor=monitor)

@@ -51,6 +51,21 @@ def test_the_provider_survives_changes_of_the_address_and_outages(preview: bool)
     assert "deleteUnreachable" not in inputs
 
 
+def test_what_variables_say_in_one_run_is_not_noted_in_the_state(
+    preview: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next run without them would show a change. The provider's own process reads them."""
+
+    def program() -> dict[str, Any]:
+        _ = make(expose=SOURCES).provider
+        return {}
+
+    for each in ("UPSERT_EXISTING_OBJECTS", "ENABLE_PATCH_FORCE", "DELETE_UNREACHABLE"):
+        monkeypatch.setenv(f"PULUMI_K8S_{each}", "true")
+    inputs = run(program, preview=preview).one(PROVIDER, "c").inputs
+    assert inputs.keys() <= {"kubeconfig", "clusterIdentifier", "skipUpdateUnreachable"}
+
+
 @pytest.mark.parametrize("take", [lambda vc: vc.provider, lambda vc: vc.inside], ids=["provider", "inside"])
 def test_without_sources_nothing_can_be_made_inside(
     preview: bool, take: Callable[[VirtualCluster], object]

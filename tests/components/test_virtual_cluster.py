@@ -231,6 +231,12 @@ def test_a_deployment_waits_for_an_api_that_it_can_reach(
     assert bool(hooks.after_update) is asked
 
 
+def test_claims_are_not_waited_for(deploy: Deploy) -> None:
+    """Pulumi would wait for a bound one to be pending where it takes it over (its awaiters.go)."""
+    claim = deploy().one(":PersistentVolumeClaim", "c-data-server-0").plain
+    assert claim["metadata"]["annotations"]["pulumi.com/skipAwait"] == "true"
+
+
 def test_a_load_balancer_is_waited_for(deploy: Deploy) -> None:
     done = deploy(expose={**SOURCES, "type": "LoadBalancer"})
     assert done.outputs["endpoint"].value in (None, f"https://{BALANCER_IP}:443")

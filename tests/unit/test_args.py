@@ -63,7 +63,7 @@ def test_the_components_themselves_can_be_served_to_other_languages() -> None:
 def test_every_field_has_a_description_of_one_line(schema: Any) -> None:
     groups = {name: each["properties"] for name, each in schema["types"].items()}
     groups |= {name: each["inputProperties"] for name, each in schema["resources"].items()}
-    assert len(groups) == 10
+    assert len(groups) == 11
     for group, fields in groups.items():
         for name, field in fields.items():
             assert field.get("description", "").endswith((".", "`.")), f"{group}.{name}"
