@@ -5,11 +5,16 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from devcluster import archives
+
+ROOT = Path(__file__).parent.parent
+OLDER_COMMIT = "17d706a030ac"
+"""Has the library of an earlier version, for tests of upgrades. A later one when that no longer suits."""
 
 
 def _no_k3s_image() -> str | None:
@@ -27,6 +32,15 @@ def _no_engine() -> str | None:
     return f"no kubernetes plugin of the Pulumi engine in {plugins}"
 
 
+def _no_older_library() -> str | None:
+    command = ["git", "-C", str(ROOT), "cat-file", "-e", f"{OLDER_COMMIT}:k3k_pulumi"]
+    try:
+        found = subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
+    except OSError:
+        found = False
+    return None if found else f"no commit {OLDER_COMMIT} in the history at hand"
+
+
 @dataclass(frozen=True)
 class Part:
     """A part, and how to find out whether it is missing: None, or the reason in words."""
@@ -38,6 +52,7 @@ class Part:
 PARTS = {
     "needs_engine": Part("the Pulumi engine with its kubernetes plugin", _no_engine),
     "needs_k3s_image": Part("the K3s image", _no_k3s_image),
+    "needs_older_library": Part("an earlier version of the library in git", _no_older_library),
 }
 
 

@@ -43,23 +43,23 @@ class Project:
             name: of the project.
             variables: as `environment` has them.
         """
-        self._folder = folder / name
-        self._folder.mkdir()
+        self.folder = folder / name
+        self.folder.mkdir()
         self.reference = f"organization/{name}/it"
         # This process's own environment, with the library and all it needs.
         options = f"{{toolchain: pip, virtualenv: {sys.prefix}}}"
         text = f"name: {name}\nruntime: {{name: python, options: {options}}}\n"
-        (self._folder / "Pulumi.yaml").write_text(text)
+        (self.folder / "Pulumi.yaml").write_text(text)
         self.write("")
         self.stack = automation.create_stack(
             "it",
-            work_dir=str(self._folder),
+            work_dir=str(self.folder),
             opts=automation.LocalWorkspaceOptions(env_vars=variables),
         )
 
     def write(self, program: str) -> None:
         """Makes this the program."""
-        (self._folder / "__main__.py").write_text(program)
+        (self.folder / "__main__.py").write_text(program)
 
     def refusal(self, program: str) -> str:
         """What a preview of the program says that is refused."""
