@@ -308,14 +308,9 @@ class PodSettingsArgs(TypedDict, total=False):
     """Security context of pods, within what the Pod Security level `restricted` allows."""
 
 
-class VirtualClusterPolicyArgs(TypedDict, total=False):
-    """Arguments of a VirtualClusterPolicy. docs/policy.md says where each one is enforced."""
+class PolicyRulesArgs(TypedDict, total=False):
+    """What a policy says of the virtual clusters under it. docs/policy.md says where each one is enforced."""
 
-    namespaces: Optional[Sequence[pulumi.Input[str]]]
-    (
-        "Host namespaces that the policy is bound to. Takes Outputs. Required in a VirtualClusterPolicy; a "
-        "SharedModeNamespace binds its policy itself."
-    )
     policy_name: Optional[str]
     (
         "Name of the policy, unique on the host, and the beginning of its objects' names; the resource's "
@@ -391,6 +386,13 @@ class VirtualClusterPolicyArgs(TypedDict, total=False):
     """Annotations added to every object the component makes."""
 
 
+class VirtualClusterPolicyArgs(PolicyRulesArgs, total=False):
+    """Arguments of a VirtualClusterPolicy. docs/policy.md says where each one is enforced."""
+
+    namespaces: Required[Sequence[pulumi.Input[str]]]
+    """Host namespaces that the policy is bound to. Takes Outputs. Required."""
+
+
 class TenantArgs(TypedDict, total=False):
     """Who may see the host objects of the virtual clusters in a namespace."""
 
@@ -402,8 +404,8 @@ class TenantArgs(TypedDict, total=False):
     """Namespace of the ServiceAccount, which needs one; others have none."""
 
 
-class SharedModeNamespaceArgs(VirtualClusterPolicyArgs, total=False):
-    """Arguments of a SharedModeNamespace: the rules of a VirtualClusterPolicy, without `namespaces`."""
+class SharedModeNamespaceArgs(PolicyRulesArgs, total=False):
+    """Arguments of a SharedModeNamespace: the namespace, and the rules of a VirtualClusterPolicy for it."""
 
     namespace: Optional[str]
     """The Namespace to make; called as the policy by default."""

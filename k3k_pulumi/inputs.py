@@ -9,11 +9,13 @@ from typing import Any, TypeGuard, TypeVar, cast
 
 import pulumi
 from pulumi import _types
+from pulumi.resource import DependencyResource
 
 from k3k_pulumi.errors import InputError
 
 T = TypeVar("T")
 
+_NAMESPACES = ("kubernetes:core/v1:Namespace", "kubernetes:core/v1:NamespacePatch")
 _MESSAGE_SHOWN = 32
 """Exit code of a program that has told the user what is wrong, in Pulumi's protocol with its programs."""
 
@@ -99,15 +101,25 @@ def when_made(value: pulumi.Input[T]) -> pulumi.Output[T]:
 
     async def known() -> Any:
         output = pulumi.Output.from_input(value)
-        sources = await output.resources()
-        made = [
-            each.id
-            for each in sources
-            # A reference to another stack is known whenever the other stack has been deployed.
-            if isinstance(each, pulumi.CustomResource) and not isinstance(each, pulumi.StackReference)
-        ]
+        made = [await _id(each) for each in await output.resources()]
         return pulumi.Output.all(output, *made).apply(lambda values: values[0])
 
     if not is_later(value):
         return pulumi.Output.from_input(value)
     return cast("pulumi.Output[T]", pulumi.Output.from_input(known()))
+
+
+async def _id(source: pulumi.Resource) -> pulumi.Output[str] | None:
+    """The id of a resource that a value comes from, unknown until it is made; None where there is no such id."""
+    if isinstance(source, DependencyResource):
+        # A program in another language has it, and here is no more than its URN.
+        urn = str(await source.urn.future())
+        _, _, types, name = urn.split("::", 3)
+        type_ = types.rpartition("$")[2]
+        if type_ not in _NAMESPACES:
+            return None  # it may be a component, which never has an id
+        return pulumi.CustomResource(type_, name, None, pulumi.ResourceOptions(urn=urn)).id
+    # A reference to another stack is known whenever the other stack has been deployed.
+    if isinstance(source, pulumi.CustomResource) and not isinstance(source, pulumi.StackReference):
+        return source.id
+    return None

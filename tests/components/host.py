@@ -135,7 +135,7 @@ class Engine(mocks.Mocks):
         elif args.typ == "kubernetes:core/v1:Service" and not self._preview:
             state["spec"] = {"clusterIP": CLUSTER_IP, **state["spec"]}
             state["status"] = {"loadBalancer": {"ingress": [{"ip": BALANCER_IP}]}}
-        return (None if self._preview else f"{args.name}-id"), state
+        return ("" if self._preview else f"{args.name}-id"), state
 
 
 def run(
