@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, TypeGuard, TypeVar, cast
 
 import pulumi
@@ -82,14 +83,22 @@ def is_later(value: object) -> TypeGuard[pulumi.Output[Any]]:
     return isinstance(value, pulumi.Output) or inspect.isawaitable(value)
 
 
-def ended(error: Exception) -> SystemExit:
+def _end_program(error: Exception) -> BaseException:
+    pulumi.log.error(str(error))
+    return SystemExit(_MESSAGE_SHOWN)
+
+
+HOW_TO_END: ContextVar[Callable[[Exception], BaseException]] = ContextVar("how_to_end", default=_end_program)
+"""What `ended` does: a plugin serves more than one component, and must not end with one of them."""
+
+
+def ended(error: Exception) -> BaseException:
     """What to raise where a value that came later is bad: the program ends with the error's lines.
 
     Hundreds of inputs may wait for that value. An exception would be raised again in each of them, and
     CPython 3.11 crashed on that heap of tracebacks before the user saw a word.
     """
-    pulumi.log.error(str(error))
-    return SystemExit(_MESSAGE_SHOWN)
+    return HOW_TO_END.get()(error)
 
 
 def when_made(value: pulumi.Input[T]) -> pulumi.Output[T]:
@@ -110,7 +119,7 @@ def when_made(value: pulumi.Input[T]) -> pulumi.Output[T]:
 
 
 async def _id(source: pulumi.Resource) -> pulumi.Output[str] | None:
-    """The id of a resource that a value comes from, unknown until it is made; None where there is no such id."""
+    """The id of a resource that a value comes from, unknown until it is made; None where it has none."""
     if isinstance(source, DependencyResource):
         # A program in another language has it, and here is no more than its URN.
         urn = str(await source.urn.future())

@@ -5,15 +5,14 @@ over whole: unknown keys are dropped in silence, so is a group of arguments that
 numbers become floats, and each error has a traceback of this process. What is here mends that.
 """
 
-
-
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -21,6 +20,7 @@ from pulumi.errors import InputPropertiesError
 from pulumi.output import Unknown
 from pulumi.provider import main
 from pulumi.provider.experimental.component import ComponentProvider
+from pulumi.provider.provider import ConstructResult
 from pulumi.provider.server import ComponentInitError
 
 from k3k_pulumi.args import (
@@ -30,6 +30,7 @@ from k3k_pulumi.args import (
     VirtualClusterPolicyArgs,
 )
 from k3k_pulumi.errors import InputError
+from k3k_pulumi.inputs import HOW_TO_END
 from k3k_pulumi.model.text import nearest
 from k3k_pulumi.model.versions import LIBRARY
 from k3k_pulumi.shared_mode_namespace import SharedModeNamespace
@@ -38,7 +39,6 @@ from k3k_pulumi.virtual_cluster_policy import VirtualClusterPolicy
 
 if TYPE_CHECKING:
     from pulumi.provider.experimental.analyzer import ComponentDefinition, PropertyDefinition, TypeDefinition
-    from pulumi.provider.provider import ConstructResult
 
 NAME = "k3k-pulumi"
 """Of the package; the first part of the components' types."""
@@ -86,17 +86,23 @@ class Provider(ComponentProvider):
         """Registers a component and what it consists of.
 
         Raises:
-            InputPropertiesError: Bad arguments: the engine shows the lines for them, and no traceback.
+            InputPropertiesError: Bad arguments: the engine shows the lines for them, and no traceback. Where
+                only an Output's value is bad, resolving the component's outputs raises it.
         """
+        late = _LateRefusal()
+        HOW_TO_END.set(late.note)  # for this request: each one has a context of its own
         try:
-            return super().construct(name, resource_type, inputs, options)
+            result = super().construct(name, resource_type, inputs, options)
         except _ArgumentsError as error:
-            refused = str(InputError(f"{resource_type.rpartition(':')[2]} {name!r}", error.problems))
+            raise _refused(
+                InputError(f"{resource_type.rpartition(':')[2]} {name!r}", error.problems)
+            ) from None
         except ComponentInitError as error:
-            if not isinstance(error.inner, pulumi.RunError):
-                raise
-            refused = self._as_in_the_schema(str(error.inner))
-        raise InputPropertiesError(refused, [])
+            if isinstance(error.inner, pulumi.RunError):
+                raise self._refused(error.inner) from None
+            raise
+        state = {key: late.unless_noted(value, self._refused) for key, value in result.state.items()}
+        return ConstructResult(result.urn, state)
 
     def map_inputs(self, inputs: pulumi.Inputs, component_def: ComponentDefinition) -> dict[str, Any]:
         """The arguments under their Python names."""
@@ -110,9 +116,46 @@ class Provider(ComponentProvider):
         """A field's docstring; the analyzer itself looks for it in the first class alone."""
         return next(filter(None, (self.analyzer.get_docstring(each, field) for each in classes)), None)
 
-    def _as_in_the_schema(self, text: str) -> str:
-        """A message with the arguments' names as other languages have them; values found stay."""
-        return _WORD.sub(lambda word: self._in_schema.get(word[0], word[0]), text)
+    def _refused(self, error: Exception) -> InputPropertiesError:
+        """The error with the arguments' names as other languages have them; values found stay."""
+        return _refused(_WORD.sub(lambda word: self._in_schema.get(word[0], word[0]), str(error)))
+
+
+class _LateRefusal:
+    """The end of one component whose arguments turn out bad when an Output is known.
+
+    What waits for that Output is cancelled: an error would be raised again in each of hundreds of inputs.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is wrong yet."""
+        self._noted: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+
+    def note(self, error: Exception) -> BaseException:
+        """Keeps the error; what to raise in its place."""
+        if not self._noted.done():
+            self._noted.set_result(error)
+        return asyncio.CancelledError()
+
+    def unless_noted(
+        self, value: pulumi.Input[Any], refused: Callable[[Exception], Exception]
+    ) -> pulumi.Output[Any]:
+        """An output of the component, or the error as `refused` words it."""
+        output = pulumi.Output.from_input(value)
+
+        async def first() -> Any:
+            either: list[asyncio.Future[Any]] = [asyncio.ensure_future(output.is_known()), self._noted]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if self._noted.done():
+                raise refused(self._noted.result())
+            return output
+
+        return pulumi.Output.from_input(first())
+
+
+def _refused(message: object) -> InputPropertiesError:
+    # Without properties: the engine would print their values, secret ones too.
+    return InputPropertiesError(str(message), [])
 
 
 class _ArgumentsError(Exception):

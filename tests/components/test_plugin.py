@@ -15,9 +15,9 @@ from pulumi.output import Unknown, _OutputData
 from pulumi.resource import DependencyResource
 
 from k3k_pulumi.args import VirtualClusterArgs
-from k3k_pulumi.model import VirtualClusterSpec
+from k3k_pulumi.model import VirtualClusterPolicySpec, VirtualClusterSpec
 from k3k_pulumi.plugin import NAME, Provider
-from tests.components.host import Deployment, run
+from tests.components.host import Deployment, Engine, run
 
 # As the engine hands them over: names of the schema, numbers as floats.
 GIVEN: dict[str, Any] = {
@@ -76,6 +76,8 @@ ARGS: VirtualClusterArgs = {
     "sync": {"toHost": {"ingresses": {"enabled": True, "hosts": ["*.team.example.com"]}}},
     "labels": {"cost-center": "42"},
 }
+WITHIN = 60  # seconds
+TOLERATION = {"key": "a", "operator": "Exists", "tolerationSeconds": 60}
 
 
 def construct(kind: str, **given: Any) -> dict[str, pulumi.Output[Any]]:
@@ -211,17 +213,45 @@ def test_the_namespace_may_be_unknown_in_a_preview() -> None:
 
 
 def test_a_policy_may_have_outputs_and_numbers_in_it(preview: bool) -> None:
-    rules = {"namespaces": ["team"], "egress": "none", "control_plane_defaults": {"tolerations": [TOLERATION]}}
+    rules = {
+        "namespaces": ["team"],
+        "egress": "none",
+        "control_plane_defaults": {"tolerations": [TOLERATION]},
+    }
     constraints = VirtualClusterPolicySpec.parse("p", rules).constraints
 
     def given() -> dict[str, Any]:
         policy = {key: later(value) if key == "egress" else value for key, value in constraints.items()}
-        policy["controlPlaneDefaults"] = later({"tolerations": [{**TOLERATION, "tolerationSeconds": 60.0}]})
+        policy["control_plane_defaults"] = later({"tolerations": [{**TOLERATION, "tolerationSeconds": 60.0}]})
         return {"namespace": "team", "distribution": "kubernetes", "policy": policy}
 
     done = cluster(preview, given)
     assert done.outputs["endpoint"].known != preview
     assert len(done.registrations) > 20
+
+
+def test_what_a_later_policy_refuses_is_told_and_ends_nothing_else(preview: bool) -> None:
+    constraints = VirtualClusterPolicySpec.parse("p", {"namespaces": ["team"], "egress": "none"}).constraints
+
+    async def serve() -> None:
+        given = {"namespace": "team", "distribution": "kubernetes", "egress": "all"}
+        made = construct("VirtualCluster", **given, policy=later(constraints))
+        await made["kubeconfig"].future()
+
+    engine = Engine({}, {}, {}, {}, preview=preview)
+    pulumi.runtime.set_mocks(engine, project="project", stack="stack", preview=preview)
+    loop = asyncio.get_event_loop()
+    try:
+        with pytest.raises(InputPropertiesError) as caught:
+            loop.run_until_complete(asyncio.wait_for(serve(), WITHIN))
+    finally:
+        # What waits for the policy is left behind, until the engine ends the plugin.
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        pulumi.runtime.settings.reset_options()
+    assert caught.value.message.startswith("VirtualCluster 'c': egress: 'all' is more than")
 
 
 @pytest.mark.parametrize("there", [True, False])

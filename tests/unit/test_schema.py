@@ -88,9 +88,7 @@ def test_no_number_and_no_group_of_arguments_takes_an_output(schema: Any) -> Non
 
 
 def test_what_cannot_be_left_out_is_required(schema: Any) -> None:
-    required = {
-        name.rpartition(":")[2]: each["requiredInputs"] for name, each in schema["resources"].items()
-    }
+    required = {name.rpartition(":")[2]: each["requiredInputs"] for name, each in schema["resources"].items()}
     assert required == {
         "VirtualCluster": ["namespace"],
         "VirtualClusterPolicy": ["namespaces"],
