@@ -13,9 +13,11 @@ import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from k3k_pulumi.model import VirtualClusterSpec
+if TYPE_CHECKING:
+    from k3k_pulumi.model import VirtualClusterSpec
+
 
 POLL_SECONDS = 0.2
 """Between two questions to the API server."""
@@ -63,7 +65,7 @@ def wait_until_ready(kubeconfig: str, timeout: float) -> None:
     """Asks the API server with the credentials of a kubeconfig until it is ready and would take a pod.
 
     Args:
-        kubeconfig: As made by `pki.kubeconfig`: JSON, everything inline.
+        kubeconfig: As made by `kubeconfig.kubeconfig`: JSON, everything inline.
         timeout: Seconds.
 
     Raises:

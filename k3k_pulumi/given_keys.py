@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 
 from k3k_pulumi.inputs import VirtualClusterInputError, ended, is_later, when_made
-from k3k_pulumi.model import VirtualClusterSpec
-from k3k_pulumi.model.pki import LATER
+from k3k_pulumi.model.later import LATER
 from k3k_pulumi.resources import place, provider_version
-from k3k_pulumi.running_keys import KeySecret, key_secrets, missing, read
+
+if TYPE_CHECKING:
+    from k3k_pulumi.model import VirtualClusterSpec
+    from k3k_pulumi.running_keys import KeySecret
 
 Text = pulumi.Output[str]
 
@@ -59,6 +61,8 @@ def given_keys(
     fields = list(spec.pki.given)
     known: pulumi.Output[Mapping[str, str]]
     if spec.pki.from_cluster:
+        from k3k_pulumi.running_keys import key_secrets  # imports what makes keys
+
         secrets = key_secrets(spec)
         fields = [field for secret in secrets for field in secret.fields.values()]
         known = _running(name, spec, secrets, parent, namespace, placeholder)
@@ -105,6 +109,8 @@ def _running(
     placeholder: str,
 ) -> pulumi.Output[Mapping[str, str]]:
     """The keys of the cluster as it runs. A Secret that is not there ends the program."""
+    from k3k_pulumi.running_keys import missing, read
+
     parts: list[pulumi.Output[Any]] = []
     for secret in secrets:
         id_ = place(f"{secret.namespace}/{secret.name}", placeholder, when_made(namespace))

@@ -10,15 +10,17 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 
+from k3k_pulumi.cluster_pki import ClusterPki, KeyPair, ProbeToken
 from k3k_pulumi.errors import InputError
 from k3k_pulumi.inputs import ended
 from k3k_pulumi.manifests import Manifest, virtual_cluster
-from k3k_pulumi.model import VirtualClusterSpec
-from k3k_pulumi.pki import ClusterPki, KeyPair, ProbeToken
+
+if TYPE_CHECKING:
+    from k3k_pulumi.model import VirtualClusterSpec
 
 _NOTHING = (
     "policy: is None: does the other stack have that output? `require_output` says so itself; without a "
@@ -38,7 +40,7 @@ _NO_KEYS = ClusterPki(
     admin=_NONE,
 )
 
-Parse = Callable[[Any], VirtualClusterSpec]
+Parse = Callable[[Any], "VirtualClusterSpec"]
 
 
 def late_bodies(

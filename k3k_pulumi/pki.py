@@ -3,21 +3,13 @@
 Everything is EC P-256, the service-account key too: an RSA key costs 29 ms for each cluster and each run.
 Keys are PEM in the SEC1 form ("EC PRIVATE KEY"): kube-apiserver takes a signing key as a verification key in
 no other.
-
-Values may be opaque: `ClusterPki` is generic in their type, so that it can hold Pulumi Outputs, and the
-manifests only place them. Whatever must be derived from a secret (`ProbeToken`) is derived here.
 """
 
 from __future__ import annotations
 
-import base64
 import datetime
-import json
 import secrets
-import urllib.parse
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -30,10 +22,22 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from k3k_pulumi.model import VirtualClusterSpec
+from k3k_pulumi.cluster_pki import ClusterPki, KeyPair, ProbeToken, probe_token
 from k3k_pulumi.model.pki import AUTHORITIES
 
-Value = TypeVar("Value")
+__all__ = [
+    "ClusterPki",
+    "KeyPair",
+    "ProbeToken",
+    "create_admin",
+    "create_authority",
+    "create_client",
+    "create_key",
+    "create_pki",
+    "create_token",
+    "expiry",
+    "probe_token",
+]
 
 AUTHORITY_DAYS = 3650
 CLIENT_DAYS = 365
@@ -42,56 +46,6 @@ BACK_DATED = datetime.timedelta(hours=1)
 
 ADMIN = "k3k-pulumi-admin"
 """User of the admin's client certificate; its group system:masters gives the rights."""
-PROBE = "k3k-pulumi-probe"
-"""User that readiness probes are on K3s: without any right beyond those of every authenticated user."""
-
-
-@dataclass(frozen=True)
-class KeyPair(Generic[Value]):
-    """A certificate and its private key, PEM."""
-
-    certificate: Value
-    key: Value
-
-
-@dataclass(frozen=True)
-class ProbeToken(Generic[Value]):
-    """The static token of K3s' readiness probes, in the two forms the manifests need.
-
-    Attributes:
-        authorization: Value of the HTTP header Authorization.
-        token_file: A line of kube-apiserver's --token-auth-file.
-    """
-
-    authorization: Value
-    token_file: Value
-
-
-@dataclass(frozen=True)
-class ClusterPki(Generic[Value]):
-    """Every secret of one virtual cluster.
-
-    Attributes:
-        server_ca: Signs the API server's serving certificate; clients trust it.
-        client_ca: Signs client certificates of the API.
-        request_header_ca: Signs the aggregator's client certificate towards extension API servers.
-        kubelet_serving_ca: Signs the kubelets' serving certificates; the API server trusts it.
-        etcd_ca: Signs both sides of the connection to etcd; unused by the distribution `k3s` with SQLite.
-        service_account_key: Signs service-account tokens.
-        probe_token: See `ProbeToken`; unused by the distribution `kubernetes`.
-        join_token: Joins servers and agents to K3s, and encrypts what it keeps in its datastore.
-        admin: Client certificate of the cluster's administrator, for `kubeconfig`. In no manifest.
-    """
-
-    server_ca: KeyPair[Value]
-    client_ca: KeyPair[Value]
-    request_header_ca: KeyPair[Value]
-    kubelet_serving_ca: KeyPair[Value]
-    etcd_ca: KeyPair[Value]
-    service_account_key: Value
-    probe_token: ProbeToken[Value]
-    join_token: Value
-    admin: KeyPair[Value]
 
 
 def create_pki(cluster: str) -> ClusterPki[str]:
@@ -114,11 +68,6 @@ def create_key() -> str:
 def create_token() -> str:
     """A new random token: 256 bits, hexadecimal."""
     return secrets.token_hex(32)
-
-
-def probe_token(token: str) -> ProbeToken[str]:
-    """The two forms of a probe's token."""
-    return ProbeToken(f"Bearer {token}", f"{token},{PROBE},{PROBE}\n")
 
 
 def create_authority(common_name: str, now: datetime.datetime | None = None) -> KeyPair[str]:
@@ -184,39 +133,6 @@ def expiry(certificate: str) -> datetime.datetime:
     return x509.load_pem_x509_certificate(certificate.encode()).not_valid_after_utc
 
 
-def kubeconfig(
-    spec: VirtualClusterSpec, endpoint: str, ca_certificate: str, certificate: str, key: str
-) -> str:
-    """A kubeconfig with everything inline. JSON, which is YAML as well.
-
-    Args:
-        spec: The cluster.
-        endpoint: URL of its API, like https://10.96.3.4:443.
-        ca_certificate: PEM of the server CA.
-        certificate: PEM of a client certificate.
-        key: PEM of its key.
-    """
-    cluster = {"server": endpoint, "certificate-authority-data": _base64(ca_certificate)}
-    if not _is_certified(spec, endpoint):
-        cluster["tls-server-name"] = "kubernetes.default.svc"
-    user = {"client-certificate-data": _base64(certificate), "client-key-data": _base64(key)}
-    name, admin = spec.name, f"{spec.name}-admin"
-    document = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": name, "cluster": cluster}],
-        "users": [{"name": admin, "user": user}],
-        "contexts": [{"name": name, "context": {"cluster": name, "user": admin}}],
-        "current-context": name,
-    }
-    return json.dumps(document, indent=2) + "\n"
-
-
-def _is_certified(spec: VirtualClusterSpec, endpoint: str) -> bool:
-    """Whether the serving certificate names the endpoint's host. A load balancer's is known too late."""
-    return spec.expose.type == "ClusterIP" or urllib.parse.urlsplit(endpoint).hostname == spec.expose.host
-
-
 def _builder(
     subject: x509.Name,
     issuer: x509.Name,
@@ -255,7 +171,3 @@ def _key_usage(*, is_authority: bool) -> x509.KeyUsage:
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
-
-
-def _base64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()

@@ -10,11 +10,11 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from k3k_pulumi.cluster_pki import ClusterPki, KeyPair, ProbeToken
 from k3k_pulumi.manifests import virtual_cluster
 from k3k_pulumi.manifests.objects import CLUSTER
 from k3k_pulumi.model import VirtualClusterSpec
 from k3k_pulumi.model.pki import KEYS
-from k3k_pulumi.pki import ClusterPki, KeyPair, ProbeToken
 
 
 def _pair(name: str) -> KeyPair[str]:

@@ -3,16 +3,19 @@
 # The component analyzer reads the annotations of this module as they are: no `from __future__` here.
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 
+from k3k_pulumi import model
 from k3k_pulumi.args import SharedModeNamespaceArgs
 from k3k_pulumi.errors import InputError
 from k3k_pulumi.inputs import host_name, naming, plain
 from k3k_pulumi.manifests.policy import cluster_objects, shared_mode_namespace
-from k3k_pulumi.model import SharedModeNamespaceSpec
 from k3k_pulumi.resources import KubernetesObject
+
+if TYPE_CHECKING:
+    from k3k_pulumi.model import SharedModeNamespaceSpec
 
 TYPE = "k3k-pulumi:index:SharedModeNamespace"
 
@@ -54,7 +57,7 @@ class SharedModeNamespace(pulumi.ComponentResource):
         args = plain(args)
         policy, rest = host_name(name, args, "policy_name")
         try:
-            spec = SharedModeNamespaceSpec.parse(policy, rest)
+            spec = model.SharedModeNamespaceSpec.parse(policy, rest)
         except InputError as error:
             problems = naming(error.problems, args, "policy_name")
             raise SharedModeNamespaceInputError(f"SharedModeNamespace {name!r}", problems) from None
@@ -63,7 +66,7 @@ class SharedModeNamespace(pulumi.ComponentResource):
         self.namespace = self._create(spec, name)
         self.register_outputs({"constraints": self.constraints, "namespace": self.namespace})
 
-    def _create(self, spec: SharedModeNamespaceSpec, name: str) -> pulumi.Output[str]:
+    def _create(self, spec: "SharedModeNamespaceSpec", name: str) -> pulumi.Output[str]:
         """Registers the host objects, called as the component; the namespace's name once they are there."""
         first, *rest = shared_mode_namespace(spec)
         namespace = KubernetesObject.make(name, first, pulumi.ResourceOptions(parent=self))

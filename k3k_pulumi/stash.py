@@ -10,14 +10,16 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 
 from k3k_pulumi import pki
-from k3k_pulumi.model import VirtualClusterSpec
+from k3k_pulumi.cluster_pki import ClusterPki, KeyPair, ProbeToken, probe_token
 from k3k_pulumi.model.pki import AUTHORITIES
-from k3k_pulumi.pki import ClusterPki, KeyPair, ProbeToken
+
+if TYPE_CHECKING:
+    from k3k_pulumi.model import VirtualClusterSpec
 
 ADMIN_RENEWAL_DAYS = 90
 """The administrator's certificate lasts a year; the first deployment in each period of this renews it."""
@@ -102,7 +104,7 @@ class _Keys:
 
     def probe_token(self) -> ProbeToken[Text]:
         forms = self.text("probe_token", pki.create_token()).apply(
-            lambda token: dataclasses.asdict(pki.probe_token(token))
+            lambda token: dataclasses.asdict(probe_token(token))
         )
         # In clear in the pod's probe, as its user has no rights; else the whole StatefulSet would be secret.
         return ProbeToken(pulumi.Output.unsecret(forms["authorization"]), forms["token_file"])

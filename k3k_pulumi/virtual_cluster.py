@@ -3,32 +3,35 @@
 # The component analyzer reads the annotations of this module as they are: no `from __future__` here.
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pulumi
 import pulumi_kubernetes
 
+from k3k_pulumi import model
 from k3k_pulumi.args import VirtualClusterArgs
+from k3k_pulumi.cluster_pki import ClusterPki
 from k3k_pulumi.endpoint import endpoint
 from k3k_pulumi.errors import InputError
 from k3k_pulumi.given_keys import given_keys, hidden, without_outputs
 from k3k_pulumi.inputs import VirtualClusterInputError, ended, host_name, is_later, naming, plain, when_made
 from k3k_pulumi.inside import Inside, provider_inside
+from k3k_pulumi.kubeconfig import kubeconfig
 from k3k_pulumi.late_policy import late_bodies
 from k3k_pulumi.manifests import Manifest, virtual_cluster, waits_for_ready
 from k3k_pulumi.manifests.policy import constraints_of
-from k3k_pulumi.model import VirtualClusterSpec
-from k3k_pulumi.pki import ClusterPki, kubeconfig
 from k3k_pulumi.readiness import VirtualClusterNotReadyError, readiness_hooks
 from k3k_pulumi.resources import ExistingNamespace, KubernetesObject, Objects, place
-from k3k_pulumi.stash import kept_pki
+
+if TYPE_CHECKING:
+    from k3k_pulumi.model import VirtualClusterSpec
 
 TYPE = "k3k-pulumi:index:VirtualCluster"
 
 _PLACEHOLDER = "k3k0ns"
 """Stands for a namespace that is an Output: the shape of everything is known before the namespace is."""
 
-Parse = Callable[[object, object], VirtualClusterSpec]
+Parse = Callable[[object, object], "VirtualClusterSpec"]
 
 
 class VirtualCluster(pulumi.ComponentResource):
@@ -70,6 +73,9 @@ class VirtualCluster(pulumi.ComponentResource):
         self._provider: pulumi_kubernetes.Provider | None = None
         self._inside: Inside | None = None
         self.namespace = namespace
+        # Imported with the first cluster: what makes keys takes 75 ms.
+        from k3k_pulumi.stash import kept_pki
+
         given = given_keys(name, spec, args.get("pki"), self, namespace, _PLACEHOLDER)
         keys = kept_pki(spec, self, name, given)
         self.ca_certificate_pem = keys.server_ca.certificate
@@ -171,7 +177,7 @@ class VirtualCluster(pulumi.ComponentResource):
         return f"VirtualCluster {self._name!r}"
 
 
-def _read(name: str, args: VirtualClusterArgs) -> tuple[VirtualClusterSpec, pulumi.Output[str], Parse]:
+def _read(name: str, args: VirtualClusterArgs) -> tuple["VirtualClusterSpec", pulumi.Output[str], Parse]:
     """The specification, the true namespace, and what makes a specification of a namespace and a policy.
 
     In the specification, a namespace that is an Output has a placeholder, and a policy that is known only
@@ -183,13 +189,13 @@ def _read(name: str, args: VirtualClusterArgs) -> tuple[VirtualClusterSpec, pulu
     given, policy = args.get("namespace"), args.get("policy")
     cluster, rest = host_name(name, args, "cluster_name")
 
-    def parse(namespace: object, constraints: object) -> VirtualClusterSpec:
+    def parse(namespace: object, constraints: object) -> "VirtualClusterSpec":
         pki = without_outputs(args.get("pki"))
         known = {**rest, "namespace": namespace, "policy": constraints, "pki": pki}
         if constraints is not None and policy is None:
             known["policy_from_namespace"] = None  # that is where they are from
         try:
-            return VirtualClusterSpec.parse(cluster, known)
+            return model.VirtualClusterSpec.parse(cluster, known)
         except InputError as error:
             problems = naming(error.problems, args, "cluster_name")
             raise VirtualClusterInputError(f"VirtualCluster {name!r}", problems) from None
@@ -208,7 +214,7 @@ def _read(name: str, args: VirtualClusterArgs) -> tuple[VirtualClusterSpec, pulu
     return parse(_PLACEHOLDER, plain_policy), pulumi.Output.from_input(given).apply(check), parse
 
 
-def _endpoint(spec: VirtualClusterSpec, service: KubernetesObject, about: str) -> pulumi.Output[str]:
+def _endpoint(spec: "VirtualClusterSpec", service: KubernetesObject, about: str) -> pulumi.Output[str]:
     """URL of the API; unknown in a preview as long as the host has not allocated its parts."""
 
     def found(service_spec: object, service_status: object) -> pulumi.Input[str]:
@@ -233,7 +239,7 @@ def _endpoint(spec: VirtualClusterSpec, service: KubernetesObject, about: str) -
 
 
 def _kubeconfig(
-    spec: VirtualClusterSpec, url: pulumi.Output[str], keys: ClusterPki[pulumi.Output[str]]
+    spec: "VirtualClusterSpec", url: pulumi.Output[str], keys: ClusterPki[pulumi.Output[str]]
 ) -> pulumi.Output[str]:
     parts = (url, keys.server_ca.certificate, keys.admin.certificate, keys.admin.key)
     return pulumi.Output.secret(pulumi.Output.all(*parts).apply(lambda known: kubeconfig(spec, *known)))

@@ -3,16 +3,19 @@
 # The component analyzer reads the annotations of this module as they are: no `from __future__` here.
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pulumi
 
+from k3k_pulumi import model
 from k3k_pulumi.args import VirtualClusterPolicyArgs
 from k3k_pulumi.errors import InputError
 from k3k_pulumi.inputs import ended, host_name, is_later, naming, plain, when_made
 from k3k_pulumi.manifests.policy import cluster_objects, namespace_fields, namespace_objects, obstacles
-from k3k_pulumi.model import VirtualClusterPolicySpec
 from k3k_pulumi.resources import ExistingNamespace, KubernetesObject, place
+
+if TYPE_CHECKING:
+    from k3k_pulumi.model import VirtualClusterPolicySpec
 
 TYPE = "k3k-pulumi:index:VirtualClusterPolicy"
 
@@ -80,7 +83,7 @@ class VirtualClusterPolicy(pulumi.ComponentResource):
     def _read(
         self,
         name: str,
-        spec: VirtualClusterPolicySpec,
+        spec: "VirtualClusterPolicySpec",
         args: VirtualClusterPolicyArgs,
         given: Sequence[pulumi.Input[str]],
         titles: Sequence[str],
@@ -108,7 +111,7 @@ class VirtualClusterPolicy(pulumi.ComponentResource):
 
     def _bind(
         self,
-        spec: VirtualClusterPolicySpec,
+        spec: "VirtualClusterPolicySpec",
         title: str,
         given: pulumi.Input[str],
         checked: pulumi.Output[Sequence[str]],
@@ -176,7 +179,7 @@ def _suffixed(title: str, policy: str, manifest: Mapping[str, Any]) -> str:
 
 def _parse(
     name: str, args: VirtualClusterPolicyArgs, namespaces: Sequence[Any] | None
-) -> VirtualClusterPolicySpec:
+) -> "VirtualClusterPolicySpec":
     """The specification; what is known only later has a placeholder for its name.
 
     Raises:
@@ -188,7 +191,7 @@ def _parse(
         ]
     policy, rest = host_name(name, args, "policy_name")
     try:
-        return VirtualClusterPolicySpec.parse(policy, {**rest, "namespaces": namespaces})
+        return model.VirtualClusterPolicySpec.parse(policy, {**rest, "namespaces": namespaces})
     except InputError as error:
         problems = naming(error.problems, args, "policy_name")
         raise VirtualClusterPolicyInputError(f"VirtualClusterPolicy {name!r}", problems) from None

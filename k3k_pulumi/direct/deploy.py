@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from k3k_pulumi.cluster_pki import ClusterPki
 from k3k_pulumi.direct import network_probe
 from k3k_pulumi.direct.cluster import Cluster
 from k3k_pulumi.direct.host import DirectError, Host, Object, Ref
@@ -16,10 +17,10 @@ from k3k_pulumi.direct.reasons import explain
 from k3k_pulumi.direct.remove import is_ours, remove_cluster_scoped
 from k3k_pulumi.direct.steps import OnStep, silent
 from k3k_pulumi.endpoint import endpoint, wait_until_ready
+from k3k_pulumi.kubeconfig import kubeconfig
 from k3k_pulumi.manifests import virtual_cluster, waits_for_ready
 from k3k_pulumi.manifests.objects import POLICY
 from k3k_pulumi.model import VirtualClusterSpec
-from k3k_pulumi.pki import ClusterPki, kubeconfig
 
 
 def deploy(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from k3k_pulumi.cluster_pki import ClusterPki
 from k3k_pulumi.manifests import control_plane, dns, kubelet, network_probe
 from k3k_pulumi.manifests.namespaces import anchor, namespaces
 from k3k_pulumi.manifests.network import network_policies
@@ -12,8 +13,9 @@ from k3k_pulumi.manifests.policy.admission import cluster_admission_policy
 from k3k_pulumi.manifests.rbac import roles, service_accounts
 from k3k_pulumi.manifests.secrets import secrets
 from k3k_pulumi.manifests.services import services
-from k3k_pulumi.model import VirtualClusterSpec
-from k3k_pulumi.pki import ClusterPki
+
+if TYPE_CHECKING:
+    from k3k_pulumi.model import VirtualClusterSpec
 
 __all__ = ["Manifest", "virtual_cluster", "waits_for_ready"]
 

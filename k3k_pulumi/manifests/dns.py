@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from k3k_pulumi.manifests import objects, pods
 from k3k_pulumi.manifests.control_plane import certificates
 from k3k_pulumi.manifests.objects import Manifest, make
 from k3k_pulumi.manifests.services import API_PORT, DNS_PORT
-from k3k_pulumi.model import VirtualClusterSpec
-from k3k_pulumi.model.dns import HOST_ZONE
+from k3k_pulumi.model.names import HOST_ZONE
+
+if TYPE_CHECKING:
+    from k3k_pulumi.model import VirtualClusterSpec
 
 USER_INSIDE = "k3k-pulumi-dns"
 """Who CoreDNS is inside; the virtual kubelet binds its rights to this name."""

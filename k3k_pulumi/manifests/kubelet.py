@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from k3k_pulumi.manifests import network, objects, pods
 from k3k_pulumi.manifests.objects import Manifest, make
 from k3k_pulumi.manifests.services import API_PORT, EXTENSION_PORT, KUBELET_FIRST_PORT
-from k3k_pulumi.model import VirtualClusterSpec
 from k3k_pulumi.model.document import API_VERSION
+
+if TYPE_CHECKING:
+    from k3k_pulumi.model import VirtualClusterSpec
 
 _CONFIG, _RUN = "/etc/k3k-kubelet", "/run/k3k-kubelet"
 _HEALTH_PORT = 8081

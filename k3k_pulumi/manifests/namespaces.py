@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from k3k_pulumi.manifests import objects
 from k3k_pulumi.manifests.objects import Manifest, annotate, make
-from k3k_pulumi.model import VirtualClusterSpec
+
+if TYPE_CHECKING:
+    from k3k_pulumi.model import VirtualClusterSpec
 
 
 def namespaces(spec: VirtualClusterSpec) -> list[Manifest]:

@@ -10,7 +10,7 @@ the tenant's isolates in that direction: for those the virtual kubelet makes pol
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from k3k_pulumi.manifests import objects
 from k3k_pulumi.manifests.network_probe import NO_EGRESS_PORT, NO_INGRESS_PORT, OPEN_PORT
@@ -22,7 +22,10 @@ from k3k_pulumi.manifests.services import (
     KUBELET_LAST_PORT,
     SERVER_PORT,
 )
-from k3k_pulumi.model import PREFIX, VirtualClusterSpec, networks
+from k3k_pulumi.model import PREFIX, networks
+
+if TYPE_CHECKING:
+    from k3k_pulumi.model import VirtualClusterSpec
 
 Rule = dict[str, Any]
 Networks = tuple[networks.Network, ...]

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from k3k_pulumi.manifests import objects, pods
 from k3k_pulumi.manifests.objects import Manifest, annotate, make
-from k3k_pulumi.model import VirtualClusterSpec
+
+if TYPE_CHECKING:
+    from k3k_pulumi.model import VirtualClusterSpec
 
 OPEN_PORT, NO_INGRESS_PORT, NO_EGRESS_PORT = 7001, 7002, 7003
 """What the listening pod admits and the asking one may connect to; the first alone is both."""

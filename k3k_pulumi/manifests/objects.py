@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from k3k_pulumi.model import PREFIX, VirtualClusterPolicySpec, VirtualClusterSpec
+from k3k_pulumi.model import PREFIX
+
+if TYPE_CHECKING:
+    from k3k_pulumi.model import VirtualClusterPolicySpec, VirtualClusterSpec
 
 Manifest = dict[str, Any]
 """One Kubernetes object, camelCase. Values of Secrets may be opaque (Pulumi Outputs)."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from k3k_pulumi.manifests import objects
-from k3k_pulumi.model import VirtualClusterSpec, quantity
+from k3k_pulumi.model import quantity
+
+if TYPE_CHECKING:
+    from k3k_pulumi.model import VirtualClusterSpec
 
 USER = 65532
 """User and group of every infrastructure container."""

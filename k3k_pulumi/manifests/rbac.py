@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from k3k_pulumi.manifests import objects
 from k3k_pulumi.manifests.objects import Manifest, make
-from k3k_pulumi.model import VirtualClusterSpec
 from k3k_pulumi.model.document import ENABLED, enabled
+
+if TYPE_CHECKING:
+    from k3k_pulumi.model import VirtualClusterSpec
 
 _KEPT = ["get", "list", "watch", "create", "delete"]
 _NETWORKING = "networking.k8s.io"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from k3k_pulumi.cluster_pki import ClusterPki, KeyPair
 from k3k_pulumi.manifests import objects
 from k3k_pulumi.manifests.objects import Manifest, make
-from k3k_pulumi.model import VirtualClusterSpec
-from k3k_pulumi.pki import ClusterPki, KeyPair
+
+if TYPE_CHECKING:
+    from k3k_pulumi.model import VirtualClusterSpec
 
 Value = TypeVar("Value")
 

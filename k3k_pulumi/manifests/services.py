@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from k3k_pulumi.manifests import objects
 from k3k_pulumi.manifests.objects import Manifest, annotate, make
-from k3k_pulumi.model import VirtualClusterSpec
+
+if TYPE_CHECKING:
+    from k3k_pulumi.model import VirtualClusterSpec
 
 API_PORT = 443
 """Port of the API's Service: what the environment of workloads says."""

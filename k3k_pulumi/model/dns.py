@@ -15,9 +15,6 @@ PORT = 53
 """Port of name servers that name none."""
 MAX_RESOLVERS = 15
 """Most name servers of one zone: CoreDNS' plugin `forward` takes no more."""
-HOST_ZONE = "svc.host.internal"
-"""Domain of the host's Services inside. Not below the cluster's own: CoreDNS would not follow an ExternalName
-Service from there. `internal` is kept free for such use (ICANN, 2024)."""
 
 _BRACKETS = re.compile(r"\[([^\]]*)\](?::(\d+))?")
 _PORT = re.compile(r"([^:]*):(\d+)")

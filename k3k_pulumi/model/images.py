@@ -8,11 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Annotated
-
-from pydantic import AfterValidator
-
-from k3k_pulumi.model.parts import rule
 
 _HUB, _OLD_HUB, _OFFICIAL = "docker.io", "index.docker.io", "library/"
 _PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
@@ -55,7 +50,12 @@ def covers(registry: str, other: str) -> bool:
     return f"{other.rstrip('/')}/".startswith(f"{registry.rstrip('/')}/")
 
 
-def _check_registry(text: str) -> str:
+def check_registry(text: str) -> str:
+    """The text, if it is a registry or the beginning of the names in one; a slash at its end changes nothing.
+
+    Raises:
+        ValueError: It is none; the text says what is allowed.
+    """
     if not _REGISTRY.fullmatch(text) or len(text) > _MAX_PATH:
         raise ValueError(
             "must be a registry with its domain, or whole parts of names there, like "
@@ -74,7 +74,3 @@ def _split(image: str) -> tuple[str, str]:
     if host == _HUB and "/" not in remote:
         remote = f"{_OFFICIAL}{remote}"
     return host, remote
-
-
-Registry = Annotated[str, AfterValidator(rule(_check_registry))]
-"""A registry or the beginning of the names in one; a slash at its end changes nothing."""

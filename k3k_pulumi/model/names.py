@@ -17,6 +17,10 @@ LABEL_RULE = (
 )
 """What `is_label` asks for."""
 
+HOST_ZONE = "svc.host.internal"
+"""Domain of the host's Services inside. Not below the cluster's own: CoreDNS would not follow an ExternalName
+Service from there. `internal` is kept free for such use (ICANN, 2024)."""
+
 _REVISION_LENGTH = len("-") + 10
 """What a StatefulSet's controller appends to its name in the pods' label controller-revision-hash."""
 

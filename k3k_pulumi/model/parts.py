@@ -21,13 +21,16 @@ from pydantic_core import PydanticCustomError
 
 from k3k_pulumi.model import networks, quantity
 from k3k_pulumi.model.fragments import AFFINITY, RESOURCES, TOLERATIONS, MapOf, normalise, text
+from k3k_pulumi.model.images import check_registry
 from k3k_pulumi.model.names import PREFIX
+from k3k_pulumi.model.pod_security import LEVELS, SECURITY_CONTEXT
 from k3k_pulumi.model.text import one_of
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _QUALIFIED = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _IMAGE = re.compile(r"[a-z0-9][^\s@]*(@sha256:[0-9a-f]{64})?")
+_SECURITY_VERSION = re.compile(r"latest|v1\.[0-9]{1,3}")
 _OURS = frozenset({"app.kubernetes.io/managed-by"})
 _OUR_PREFIXES = (PREFIX, "pod-security.kubernetes.io/")
 
@@ -179,6 +182,9 @@ Annotations = Annotated[dict[str, str], AfterValidator(_check_annotations)]
 NodeSelector = Annotated[dict[str, str], fragment(MapOf(text))]
 Tolerations = Annotated[list[dict[str, Any]], fragment(TOLERATIONS)]
 Affinity = Annotated[dict[str, Any], fragment(AFFINITY)]
+SecurityContext = Annotated[dict[str, Any], fragment(SECURITY_CONTEXT)]
+Registry = Annotated[str, AfterValidator(rule(check_registry))]
+SecurityLevel = Annotated[str, choices(*LEVELS)]
 
 
 class Images(Part):
@@ -272,3 +278,12 @@ class Resources(Part):
     server: Annotated[dict[str, Any] | None, fragment(RESOURCES)] = None
     kubelet: Annotated[dict[str, Any] | None, fragment(RESOURCES)] = None
     dns: Annotated[dict[str, Any] | None, fragment(RESOURCES)] = None
+
+
+class PodSecurity(Part):
+    """Pod Security levels of a namespace."""
+
+    enforce: SecurityLevel = "baseline"
+    warn: SecurityLevel = "baseline"
+    audit: SecurityLevel = "baseline"
+    version: Annotated[str, matches(_SECURITY_VERSION, "latest or a minor version like v1.34")] = "latest"

@@ -11,7 +11,8 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from k3k_pulumi.model.pki import AUTHORITIES, OF_K3S, Later
+from k3k_pulumi.model.later import Later
+from k3k_pulumi.model.pki import AUTHORITIES, OF_K3S
 
 _CERTIFICATE = re.compile(r"\s*-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\s*")
 _SEC1 = re.compile(r"\s*-----BEGIN EC PRIVATE KEY-----[^-]+-----END EC PRIVATE KEY-----\s*")

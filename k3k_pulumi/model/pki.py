@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, PlainValidator, StrictBool, ValidationInfo, model_validator
 
+from k3k_pulumi.model.later import Later
 from k3k_pulumi.model.parts import Part, lines
 
 AUTHORITIES = ("server_ca", "client_ca", "request_header_ca", "kubelet_serving_ca", "etcd_ca")
@@ -16,16 +17,6 @@ AUTHORITIES = ("server_ca", "client_ca", "request_header_ca", "kubelet_serving_c
 OF_K3S = ("join_token", "probe_token")
 OF_KUBERNETES = ("etcd_ca_certificate", "etcd_ca_key")
 """Fields that only one distribution has a use for."""
-
-
-class Later:
-    """Stands for a value that is known only during the deployment, and is checked then."""
-
-    def __repr__(self) -> str:
-        return "LATER"
-
-
-LATER = Later()
 
 
 def _given(value: Any, info: ValidationInfo) -> str | Later:

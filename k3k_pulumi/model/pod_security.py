@@ -5,11 +5,9 @@ https://kubernetes.io/docs/concepts/security/pod-security-standards/
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any
+from typing import Any
 
 from k3k_pulumi.model.fragments import Check, ListOf, boolean, choice, integer, text
-from k3k_pulumi.model.parts import Part, choices, fragment, matches
 
 LEVELS = ("privileged", "baseline", "restricted")
 
@@ -30,18 +28,6 @@ SAFE_SYSCTLS = (
 
 _WHY = "the control plane's namespace has the Pod Security level restricted"
 _LARGEST_ID = 2**31 - 1
-_VERSION = re.compile(r"latest|v1\.[0-9]{1,3}")
-
-Level = Annotated[str, choices(*LEVELS)]
-
-
-class PodSecurity(Part):
-    """Levels of a namespace."""
-
-    enforce: Level = "baseline"
-    warn: Level = "baseline"
-    audit: Level = "baseline"
-    version: Annotated[str, matches(_VERSION, "latest or a minor version like v1.34")] = "latest"
 
 
 def _restricted(*checks: Check) -> Check:
@@ -90,5 +76,3 @@ SECURITY_CONTEXT = {
     "sysctls": ListOf({"name": _restricted(choice(*SAFE_SYSCTLS)), "value": text}),
 }
 """A PodSecurityContext of Linux pods, as far as `restricted` lets it be set."""
-
-SecurityContext = Annotated[dict[str, Any], fragment(SECURITY_CONTEXT)]

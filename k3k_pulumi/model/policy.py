@@ -13,9 +13,7 @@ from k3k_pulumi.errors import InputError
 from k3k_pulumi.model import names, parts
 from k3k_pulumi.model.document import API_VERSION, DOCUMENT
 from k3k_pulumi.model.fragments import LIMITS, QUOTA, MapOf
-from k3k_pulumi.model.images import Registry
 from k3k_pulumi.model.parts import Cidr, ObjectName, Part, below, choices, fragment, rule, wrong
-from k3k_pulumi.model.pod_security import PodSecurity, SecurityContext
 from k3k_pulumi.model.problems import describe, unknown
 from k3k_pulumi.model.text import show
 from k3k_pulumi.model.versions import DISTRIBUTIONS, parse_range
@@ -107,7 +105,7 @@ class PodSettings(Part):
     priority_class: ObjectName | None = None
     runtime_class: ObjectName | None = None
     host_users: StrictBool | None = None
-    security_context: SecurityContext | None = None
+    security_context: parts.SecurityContext | None = None
 
 
 class VirtualClusterPolicySpec(Part):
@@ -128,7 +126,7 @@ class VirtualClusterPolicySpec(Part):
     limits: Annotated[list[dict[str, Any]], fragment(LIMITS), AfterValidator(_check_limits)] = Field(
         default_factory=list
     )
-    pod_security: PodSecurity = PodSecurity()
+    pod_security: parts.PodSecurity = parts.PodSecurity()
     control_plane_defaults: PodSettings = PodSettings()
     control_plane_required: PodSettings = PodSettings()
     egress: Annotated[str, choices(*EGRESS)] = "internet"
@@ -139,7 +137,7 @@ class VirtualClusterPolicySpec(Part):
         tuple[Annotated[str, choices(*EXPOSE_TYPES)], ...], AfterValidator(_not_empty)
     ] = EXPOSE_TYPES
     storage_classes: tuple[ObjectName, ...] | None = None
-    image_registries: tuple[Registry, ...] | None = None
+    image_registries: tuple[parts.Registry, ...] | None = None
     mirror_host_nodes: StrictBool = False
     require_network_policy: StrictBool = False
     admission_policy: StrictBool = False

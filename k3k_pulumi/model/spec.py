@@ -22,7 +22,6 @@ from k3k_pulumi.model.dns import Dns, contradictions
 from k3k_pulumi.model.document import DOCUMENT
 from k3k_pulumi.model.parts import Cidr, Integer, Part, below, choices, fragment, lines, rule, wrong
 from k3k_pulumi.model.pki import Pki, useless
-from k3k_pulumi.model.pod_security import SecurityContext
 from k3k_pulumi.model.policy import VirtualClusterPolicySpec
 from k3k_pulumi.model.problems import describe, unknown
 from k3k_pulumi.model.text import one_of
@@ -100,7 +99,7 @@ class VirtualClusterSpec(Part):
     priority_class: parts.ObjectName | None = None
     runtime_class: parts.ObjectName | None = None
     host_users: StrictBool | None = None
-    security_context: SecurityContext = Field(default_factory=dict)
+    security_context: parts.SecurityContext = Field(default_factory=dict)
     mirror_host_nodes: StrictBool = False
     admission_policy: StrictBool = False
     node_capacity: parts.NodeCapacity = parts.NodeCapacity()

@@ -19,7 +19,8 @@ from cryptography.x509.oid import NameOID
 
 from k3k_pulumi.errors import InputError
 from k3k_pulumi.model import VirtualClusterSpec
-from k3k_pulumi.model.pki import AUTHORITIES, KEYS, LATER, OF_K3S, OF_KUBERNETES
+from k3k_pulumi.model.later import LATER
+from k3k_pulumi.model.pki import AUTHORITIES, KEYS, OF_K3S, OF_KUBERNETES
 from k3k_pulumi.pki import ClusterPki, create_authority, create_key, create_token
 
 NOW = datetime.datetime.now(datetime.UTC)

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from k3k_pulumi import pki
+from k3k_pulumi.kubeconfig import kubeconfig
 from tests.unit.support import spec
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -148,7 +149,7 @@ def test_probe_token_forms() -> None:
     ],
 )
 def test_kubeconfig(args: dict[str, object], endpoint: str, server_name: str | None) -> None:
-    config = yaml.safe_load(pki.kubeconfig(spec("c", **args), endpoint, "CA", "CERTIFICATE", "KEY"))
+    config = yaml.safe_load(kubeconfig(spec("c", **args), endpoint, "CA", "CERTIFICATE", "KEY"))
     cluster = {"server": endpoint, "certificate-authority-data": "Q0E="}
     if server_name:
         cluster["tls-server-name"] = server_name

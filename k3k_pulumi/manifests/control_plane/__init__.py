@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from k3k_pulumi.cluster_pki import ClusterPki
 from k3k_pulumi.manifests import objects
 from k3k_pulumi.manifests.control_plane import k3s, kubernetes
 from k3k_pulumi.manifests.control_plane.workload import claims
 from k3k_pulumi.manifests.control_plane.workload import stateful_set as _stateful_set
 from k3k_pulumi.manifests.objects import Manifest, make
-from k3k_pulumi.model import VirtualClusterSpec
-from k3k_pulumi.pki import ClusterPki
+
+if TYPE_CHECKING:
+    from k3k_pulumi.model import VirtualClusterSpec
 
 __all__ = ["claims", "config_maps", "stateful_set"]
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from k3k_pulumi.manifests import pods
 from k3k_pulumi.manifests.services import SERVER_PORT
-from k3k_pulumi.model import VirtualClusterSpec, networks
+from k3k_pulumi.model import networks
+
+if TYPE_CHECKING:
+    from k3k_pulumi.model import VirtualClusterSpec
 
 TLS = "/run/k3k/tls"
 """Where issued certificates lie: a folder for each component of the pod."""

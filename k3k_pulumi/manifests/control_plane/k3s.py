@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from k3k_pulumi.cluster_pki import ClusterPki
 from k3k_pulumi.manifests import pods
 from k3k_pulumi.manifests.control_plane import certificates
 from k3k_pulumi.manifests.control_plane.workload import DATA
 from k3k_pulumi.manifests.services import SERVER_PORT
-from k3k_pulumi.model import Version, VirtualClusterSpec
-from k3k_pulumi.pki import ClusterPki
+from k3k_pulumi.model import Version
+
+if TYPE_CHECKING:
+    from k3k_pulumi.model import VirtualClusterSpec
 
 Value = TypeVar("Value")
 

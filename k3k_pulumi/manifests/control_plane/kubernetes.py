@@ -8,14 +8,16 @@ and client-go read their files anew when these change.
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from k3k_pulumi.manifests import pods
 from k3k_pulumi.manifests.control_plane import certificates
 from k3k_pulumi.manifests.control_plane.certificates import CONTROLLER_MANAGER, ETCD, SERVER, TLS
 from k3k_pulumi.manifests.control_plane.workload import DATA
 from k3k_pulumi.manifests.services import SERVER_PORT
-from k3k_pulumi.model import VirtualClusterSpec
+
+if TYPE_CHECKING:
+    from k3k_pulumi.model import VirtualClusterSpec
 
 _CONFIG, _TRUST = "/etc/k3k/config", "/etc/k3k/trust"
 _DATA = "/var/lib/etcd"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from k3k_pulumi.manifests import objects, pods
 from k3k_pulumi.manifests.objects import Manifest, annotate, make
-from k3k_pulumi.model import VirtualClusterSpec
+
+if TYPE_CHECKING:
+    from k3k_pulumi.model import VirtualClusterSpec
 
 DATA = "data"
 """Name of the volume with the datastore."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from k3k_pulumi.manifests.objects import Manifest
 from k3k_pulumi.manifests.policy.admission import admission_policy
 from k3k_pulumi.manifests.policy.namespace import (
@@ -13,7 +15,9 @@ from k3k_pulumi.manifests.policy.namespace import (
     own_managers,
 )
 from k3k_pulumi.manifests.policy.shared_mode_namespace import SHARED_MODE_KINDS, shared_mode_namespace
-from k3k_pulumi.model import VirtualClusterPolicySpec
+
+if TYPE_CHECKING:
+    from k3k_pulumi.model import VirtualClusterPolicySpec
 
 __all__ = [
     "NAMESPACED_KINDS",

@@ -9,14 +9,17 @@ account that is outside the whitelist of the same document. Needs Kubernetes 1.3
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from k3k_pulumi.manifests import objects
 from k3k_pulumi.manifests.objects import CLUSTER, COMPONENT, POLICY, WORKLOAD, Manifest, make, make_of_policy
 from k3k_pulumi.manifests.policy.whitelist import Validation, validation, validations, variables
 from k3k_pulumi.manifests.policy.whitelist.cel import literal
-from k3k_pulumi.model import PREFIX, VirtualClusterPolicySpec, VirtualClusterSpec
+from k3k_pulumi.model import PREFIX
 from k3k_pulumi.model.narrowing import complete
+
+if TYPE_CHECKING:
+    from k3k_pulumi.model import VirtualClusterPolicySpec, VirtualClusterSpec
 
 _KIND = "ValidatingAdmissionPolicy"
 _NAMESPACE = f"{PREFIX}namespace"

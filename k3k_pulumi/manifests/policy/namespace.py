@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from k3k_pulumi.manifests import objects
 from k3k_pulumi.manifests.objects import POLICY, Manifest, make_of_policy
-from k3k_pulumi.model import VirtualClusterPolicySpec
+
+if TYPE_CHECKING:
+    from k3k_pulumi.model import VirtualClusterPolicySpec
 
 NAMESPACED_KINDS = (
     ("v1", "ResourceQuota"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from k3k_pulumi.manifests.objects import Manifest, make_of_policy
 from k3k_pulumi.manifests.policy.namespace import NAMESPACED_KINDS, namespace_fields, namespace_objects
-from k3k_pulumi.model import SharedModeNamespaceSpec
-from k3k_pulumi.model.shared_mode_namespace import Tenant
+
+if TYPE_CHECKING:
+    from k3k_pulumi.model import SharedModeNamespaceSpec
+    from k3k_pulumi.model.shared_mode_namespace import Tenant
 
 _RBAC = "rbac.authorization.k8s.io"
 
