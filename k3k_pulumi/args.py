@@ -223,6 +223,12 @@ class VirtualClusterArgs(TypedDict, total=False):
         "Whether the cluster is ready only when a Job in `namespace` has proved that the host's network "
         "plugin enforces NetworkPolicies, in both directions. False by default."
     )
+    ready_timeout: Optional[str]
+    (
+        "How long a deployment waits until the servers, the virtual kubelet and the DNS are ready, and then "
+        "until the API answers where it runs: like `90s`, `5m` or `1h30m`, `10m` by default. After that it "
+        "fails and says why; docs/recovery.md has what to do."
+    )
     resources: Optional[ResourcesArgs]
     """Resource requirements of the control plane's containers."""
     node_selector: Optional[Mapping[str, str]]

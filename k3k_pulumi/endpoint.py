@@ -10,7 +10,7 @@ import ssl
 import tempfile
 import time
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,8 @@ POLL_SECONDS = 0.2
 CONNECT_TIMEOUT, REQUEST_TIMEOUT = 1.0, 5.0
 """Seconds for the connection and one answer. A packet sent before the Service has its rules is lost, and TCP
 repeats it only after a second or more."""
+QUIET_SECONDS = 15.0
+"""So long a wait is nothing to talk about."""
 READY = ("/readyz", "/api/v1/namespaces/default/serviceaccounts/default")
 """The server's own word, and the account without which it refuses pods: its controllers make that later."""
 
@@ -61,21 +63,27 @@ def _balancer(service: Mapping[str, Any]) -> str | None:
     return ingress.get("ip") or ingress.get("hostname")
 
 
-def wait_until_ready(kubeconfig: str, timeout: float) -> None:
+def wait_until_ready(kubeconfig: str, timeout: float, on_wait: Callable[[str], None] | None = None) -> None:
     """Asks the API server with the credentials of a kubeconfig until it is ready and would take a pod.
 
     Args:
         kubeconfig: As made by `kubeconfig.kubeconfig`: JSON, everything inline.
         timeout: Seconds.
+        on_wait: Told in a long wait why there was no answer, at most once in `QUIET_SECONDS`, and again only
+            when that has changed.
 
     Raises:
         UnreachableError: No answer 200 to one of `READY` in time.
     """
     target = _Target.of(kubeconfig)
     context = target.context()
-    deadline = time.monotonic() + timeout
+    told, last = "", time.monotonic()
+    deadline = last + timeout
     for path in READY:
         while (failure := _failure(target, context, path)) is not None:
+            if on_wait and failure != told and time.monotonic() - last >= QUIET_SECONDS:
+                on_wait(failure)
+                told, last = failure, time.monotonic()
             if time.monotonic() + POLL_SECONDS > deadline:
                 raise UnreachableError(
                     f"{target.url}{path} did not answer 200 within {timeout:g} s, asked from this machine; "

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import enum
 import inspect
+import os
+import signal
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, TypeGuard, TypeVar, cast
@@ -99,6 +102,18 @@ def ended(error: Exception) -> BaseException:
     CPython 3.11 crashed on that heap of tracebacks before the user saw a word.
     """
     return HOW_TO_END.get()(error)
+
+
+def end_quietly() -> None:
+    """Called when the user has been told why a deployment fails: the program's end adds nothing to that.
+
+    The engine interrupts a program whose deployment has failed while resources wait, and Python shows a
+    traceback of that below the error. A program that the Automation API runs has a thread of its own, and
+    its process is the user's.
+    """
+    is_ours = threading.current_thread() is threading.main_thread()
+    if is_ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(_MESSAGE_SHOWN))
 
 
 def when_made(value: pulumi.Input[T]) -> pulumi.Output[T]:

@@ -27,11 +27,13 @@ class KubernetesObject(pulumi.CustomResource):
     """A resource of the kubernetes provider.
 
     Attributes:
+        metadata: As the host has it.
         spec: As the host has it: what it allocated is in there as well.
         status: Of a Service, as of the last deployment.
     """
 
     if TYPE_CHECKING:  # Pulumi would read annotations anew for each object
+        metadata: pulumi.Output[Any]
         spec: pulumi.Output[Any]
         status: pulumi.Output[Any]
 
@@ -134,14 +136,14 @@ class Objects:
         self,
         manifest: Manifest,
         body: Mapping[str, Any],
-        hooks: pulumi.ResourceHookBinding | None = None,
+        wait: pulumi.ResourceOptions | None = None,
     ) -> KubernetesObject:
         """Registers an object.
 
         Args:
             manifest: The object, its metadata plain: it says what the resource is called and what it needs.
             body: What to create: the manifest itself, or what `place` made of it.
-            hooks: Run when the object is created or updated.
+            wait: Options that say how it is awaited.
         """
         kind, metadata = manifest["kind"], manifest["metadata"]
         is_workload = waits_for_ready(manifest)
@@ -152,11 +154,11 @@ class Objects:
             depends_on=before + self._needed if is_workload else before,
             deleted_with=None if _must_end_first(manifest) else namespace,
             ignore_changes=_fields_of_others(manifest),
-            hooks=hooks,
             aliases=_earlier_names(manifest),
         )
         data = _DATA.get(kind)
         shell = {key: value for key, value in body.items() if key != data}
+        opts = pulumi.ResourceOptions.merge(opts, wait) if wait is not None else opts
         made = KubernetesObject.make(self._logical_name(manifest), _awaited(manifest, shell), opts)
         if kind == "Namespace":
             self._namespaces[metadata["name"]] = made

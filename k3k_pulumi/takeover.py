@@ -16,13 +16,9 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-import yaml
-from kubernetes import config
-
-from k3k_pulumi.direct.host import DirectError, Host, Object, Ref
+from k3k_pulumi.host import DirectError, Host, KubeconfigError, Object, Ref
 
 _OF_PULUMI = re.compile(r"pulumi-kubernetes-[0-9a-f]+")
 _SECRET = "4dabf18193072939515e22adb298388d"  # noqa: S105 - marks a secret in a state; no secret itself
@@ -120,17 +116,10 @@ def _connect(resources: list[Mapping[str, Any]], reference: str) -> Host:
     urn = reference.rpartition("::")[0]
     inputs = next((each.get("inputs") or {} for each in resources if each["urn"] == urn), {})
     kubeconfig, context = _plain(inputs.get("kubeconfig")), _plain(inputs.get("context"))
-    if not kubeconfig:
-        return Host.connect(None, context)
-    if "\n" not in kubeconfig and Path(kubeconfig).expanduser().exists():
-        return Host.connect(Path(kubeconfig).expanduser(), context)
     try:
-        api = config.new_client_from_config_dict(
-            yaml.safe_load(kubeconfig), context=context, persist_config=False
-        )
-    except (config.ConfigException, yaml.YAMLError):
+        return Host.of_provider(kubeconfig, context)
+    except KubeconfigError:
         raise StateError(f"provider {urn}: has no usable kubeconfig") from None
-    return Host.of(api)
 
 
 def _plain(value: Any) -> Any:

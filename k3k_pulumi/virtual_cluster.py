@@ -20,7 +20,7 @@ from k3k_pulumi.kubeconfig import kubeconfig
 from k3k_pulumi.late_policy import late_bodies
 from k3k_pulumi.manifests import Manifest, virtual_cluster, waits_for_ready
 from k3k_pulumi.manifests.policy import constraints_of
-from k3k_pulumi.readiness import VirtualClusterNotReadyError, readiness_hooks
+from k3k_pulumi.readiness import Readiness, VirtualClusterNotReadyError
 from k3k_pulumi.resources import ExistingNamespace, KubernetesObject, Objects, place
 
 if TYPE_CHECKING:
@@ -133,22 +133,20 @@ class VirtualCluster(pulumi.ComponentResource):
         objects = Objects(self, self._name, spec.names)
         manifests = virtual_cluster(spec, keys)
         body = self._bodies(manifests, keys, policy)
+        readiness = Readiness(self, self._name, spec, self._placed)
         for manifest in manifests:
             if not waits_for_ready(manifest):
-                made = objects.register(manifest, body(manifest))
+                made = objects.register(manifest, body(manifest), readiness.options(manifest))
                 if manifest["kind"] == "Service" and manifest["metadata"]["name"] == spec.names.api:
                     self.endpoint = _endpoint(spec, made, self._about())
         text = _kubeconfig(spec, self.endpoint, keys)
-        # URNs are known in previews; in a deployment, when the workload is ready and its hook is through.
+        # URNs are known in previews; in a deployment, when all is ready and the API has answered here.
         urns = []
-        awaited = None
-        if spec.expose.source_cidrs:  # else nobody outside the cluster's own pods may connect
-            control_plane = place(spec.control_plane_namespace, _PLACEHOLDER, self.namespace)
-            awaited = readiness_hooks(self._name, pulumi.Output.from_input(control_plane), text)
         for manifest in filter(waits_for_ready, manifests):
-            hooks = awaited if manifest["kind"] == "StatefulSet" else None
-            made = objects.register(manifest, body(manifest), hooks)
+            made = objects.register(manifest, body(manifest), readiness.options(manifest))
             urns.append(made.urn)
+            if manifest["kind"] == "StatefulSet" and (proof := readiness.prove(made, self.endpoint, text)):
+                urns.append(proof.urn)
         self.kubeconfig = pulumi.Output.all(text, *urns).apply(lambda known: known[0])
 
     def _bodies(
@@ -172,6 +170,10 @@ class VirtualCluster(pulumi.ComponentResource):
         if self._spec.namespace != _PLACEHOLDER:
             return late
         return lambda manifest: place(late(manifest), _PLACEHOLDER, self.namespace)
+
+    def _placed(self, name: str) -> pulumi.Output[str]:
+        """The name of a namespace with the true one in place of the placeholder."""
+        return pulumi.Output.from_input(place(name, _PLACEHOLDER, self.namespace))
 
     def _about(self) -> str:
         return f"VirtualCluster {self._name!r}"

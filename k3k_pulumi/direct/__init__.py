@@ -23,9 +23,9 @@ from typing import Any
 from k3k_pulumi.direct import policy
 from k3k_pulumi.direct.cluster import Cluster, write_private
 from k3k_pulumi.direct.deploy import check, deploy
-from k3k_pulumi.direct.host import DirectError, Host
 from k3k_pulumi.direct.remove import Found, find, remove
 from k3k_pulumi.direct.steps import OnStep, silent
+from k3k_pulumi.host import DirectError, Host
 from k3k_pulumi.model import SharedModeNamespaceSpec, VirtualClusterPolicySpec, VirtualClusterSpec
 
 __all__ = [
@@ -53,7 +53,7 @@ def apply(
     *,
     kubeconfig: Path | None = None,
     context: str | None = None,
-    timeout: float = 180.0,
+    timeout: float | None = None,
     on_step: OnStep = silent,
     **args: Any,
 ) -> Cluster:
@@ -63,7 +63,8 @@ def apply(
         name: name of the cluster.
         kubeconfig: of the host; as kubectl finds it by default.
         context: of that kubeconfig; its current one by default.
-        timeout: seconds from the first object until all is ready.
+        timeout: seconds from the first object until all is ready; `ready_timeout` of `args` by default, and
+            180 without it.
         on_step: called with the title of each step; the context it returns is left when the step is over.
         args: as `VirtualClusterArgs`, plain values only; `namespace` is required.
 
@@ -127,7 +128,7 @@ def ephemeral_cluster(
     namespace: str,
     kubeconfig: Path | None = None,
     context: str | None = None,
-    timeout: float = 180.0,
+    timeout: float | None = None,
     on_step: OnStep = silent,
     **args: Any,
 ) -> Iterator[Cluster]:

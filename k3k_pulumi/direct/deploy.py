@@ -9,18 +9,21 @@ from typing import Any
 from k3k_pulumi.cluster_pki import ClusterPki
 from k3k_pulumi.direct import network_probe
 from k3k_pulumi.direct.cluster import Cluster
-from k3k_pulumi.direct.host import DirectError, Host, Object, Ref
 from k3k_pulumi.direct.keys import keys
 from k3k_pulumi.direct.machine import check_machine, is_to_be_admitted, source_cidr
 from k3k_pulumi.direct.ranges import check_ranges
-from k3k_pulumi.direct.reasons import explain
 from k3k_pulumi.direct.remove import is_ours, remove_cluster_scoped
 from k3k_pulumi.direct.steps import OnStep, silent
 from k3k_pulumi.endpoint import endpoint, wait_until_ready
+from k3k_pulumi.host import DirectError, Host, Object, Ref
 from k3k_pulumi.kubeconfig import kubeconfig
 from k3k_pulumi.manifests import virtual_cluster, waits_for_ready
 from k3k_pulumi.manifests.objects import POLICY
 from k3k_pulumi.model import VirtualClusterSpec
+from k3k_pulumi.reasons import explain
+
+READY_SECONDS = 180.0
+"""How long a cluster may take where nobody says so."""
 
 
 def deploy(
@@ -28,7 +31,7 @@ def deploy(
     spec: VirtualClusterSpec,
     args: Mapping[str, Any],
     *,
-    timeout: float = 180.0,
+    timeout: float | None = None,
     on_step: OnStep = silent,
 ) -> Cluster:
     """Applies a cluster with server-side apply and waits until it is ready.
@@ -40,12 +43,15 @@ def deploy(
         host: where to.
         spec: the cluster, which `check` found possible there.
         args: what `spec` was made of.
-        timeout: seconds from the first object to the last one ready.
+        timeout: seconds from the first object to the last one ready; `ready_timeout` of `args` by default,
+            and `READY_SECONDS` without it.
         on_step: shows progress.
 
     Raises:
         DirectError: the host refused an object, or the cluster was not ready in time; the text says why.
     """
+    if timeout is None:
+        timeout = spec.ready_seconds if args.get("ready_timeout") else READY_SECONDS
     with on_step("Keys and certificates"):
         pki = keys(host, spec)
     deadline = time.monotonic() + timeout
@@ -72,12 +78,12 @@ def deploy(
             _await(host, manifests, "Deployment", deadline)
         if spec.require_network_policy:
             with on_step("The host proves that it enforces NetworkPolicies"):
-                network_probe.await_proof(host, manifests, deadline)
+                network_probe.await_proof(host, spec, manifests, deadline)
     except TimeoutError as error:
         about = f"virtual cluster {spec.namespace}/{spec.name}"
-        reasons = explain(host, spec.control_plane_namespace)
+        reasons = explain(host, spec.control_plane_namespace, spec.name)
         if spec.require_network_policy:
-            reasons += "\n" + network_probe.explain_pods(host, spec.namespace)
+            reasons += "\n" + network_probe.explain_pods(host, spec)
         raise DirectError(f"{about}: not ready after {timeout:g} s: waited for {error}\n{reasons}") from error
     return cluster
 

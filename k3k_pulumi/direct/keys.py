@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from k3k_pulumi import pki
 from k3k_pulumi.cluster_pki import ClusterPki, KeyPair
-from k3k_pulumi.direct.host import DirectError, Host, Object, Ref
+from k3k_pulumi.host import DirectError, Host, Object, Ref
 from k3k_pulumi.model import VirtualClusterSpec
 from k3k_pulumi.model.pki import AUTHORITIES
 from k3k_pulumi.running_keys import KeySecret, key_secrets, missing, read

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-from k3k_pulumi.direct.host import DirectError, Host
 from k3k_pulumi.direct.ranges import kubernetes_service
+from k3k_pulumi.host import DirectError, Host
 from k3k_pulumi.model import VirtualClusterSpec, coverage, networks
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from k3k_pulumi.direct.host import DirectError, Host, Object, Ref
-from k3k_pulumi.direct.reasons import explain
 from k3k_pulumi.direct.remove import is_ours
-from k3k_pulumi.manifests.objects import CHECKSUM, COMPONENT, NETWORK_PROBE
+from k3k_pulumi.host import DirectError, Host, Object, Ref
+from k3k_pulumi.manifests.objects import CHECKSUM, NETWORK_PROBE
+from k3k_pulumi.model import VirtualClusterSpec
 from k3k_pulumi.model.names import Names
+from k3k_pulumi.reasons import explain
 
 _KINDS = (("batch/v1", "Job"), ("v1", "Service"), ("networking.k8s.io/v1", "NetworkPolicy"))
 
@@ -34,7 +35,7 @@ def make_way(host: Host, manifests: Iterable[Object], names: Names, deadline: fl
             host.wait_for(ref, lambda found: found is None, deadline)
 
 
-def await_proof(host: Host, manifests: Iterable[Object], deadline: float) -> None:
+def await_proof(host: Host, spec: VirtualClusterSpec, manifests: Iterable[Object], deadline: float) -> None:
     """Waits for the Job, if there is one.
 
     Raises:
@@ -45,14 +46,13 @@ def await_proof(host: Host, manifests: Iterable[Object], deadline: float) -> Non
         found = host.wait_for(Ref.of(job), lambda found: found is not None and _ended(found) != "", deadline)
         if found is not None and _ended(found) == "Failed":
             raise DirectError(
-                f"{Ref.of(job)} has failed: require_network_policy is not met\n"
-                + explain_pods(host, job["metadata"]["namespace"])
+                f"{Ref.of(job)} has failed: require_network_policy is not met\n" + explain_pods(host, spec)
             )
 
 
-def explain_pods(host: Host, namespace: str) -> str:
-    """What the Job's pods and the namespace's events say."""
-    return explain(host, namespace, labels=f"{COMPONENT}={NETWORK_PROBE}")
+def explain_pods(host: Host, spec: VirtualClusterSpec) -> str:
+    """What the Job, its pods and their events say."""
+    return explain(host, spec.namespace, spec.name, component=NETWORK_PROBE)
 
 
 def _ended(job: Object) -> str:

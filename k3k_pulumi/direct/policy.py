@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from k3k_pulumi.direct.host import DirectError, ForbiddenError, Host, Object, Ref, UnknownKindError
 from k3k_pulumi.direct.remove import ANCHORS
+from k3k_pulumi.host import DirectError, ForbiddenError, Host, Object, Ref, UnknownKindError
 from k3k_pulumi.manifests.objects import CLUSTER, MANAGED_BY, MANAGER, POLICY, Manifest
 from k3k_pulumi.manifests.policy import (
     NAMESPACED_KINDS,

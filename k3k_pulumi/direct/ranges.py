@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from k3k_pulumi.direct.host import DirectError, ForbiddenError, Host, Ref
+from k3k_pulumi.host import DirectError, ForbiddenError, Host, Ref
 from k3k_pulumi.manifests.network import host_ranges
 from k3k_pulumi.model import VirtualClusterSpec, networks
 

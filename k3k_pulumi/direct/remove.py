@@ -6,8 +6,8 @@ import time
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from k3k_pulumi.direct.host import DirectError, ForbiddenError, Host, Object, Ref, UnknownKindError
 from k3k_pulumi.direct.steps import OnStep, silent
+from k3k_pulumi.host import DirectError, ForbiddenError, Host, Object, Ref, UnknownKindError
 from k3k_pulumi.model.names import PREFIX, Names, default_control_plane_namespace
 
 CLUSTER = f"{PREFIX}cluster"

@@ -294,6 +294,7 @@ FREE = frozenset(
         "pki",
         "service_cidr",
         "cluster_domain",
+        "ready_timeout",
         "labels",
         "annotations",
         "dns.replicas",

@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from k3k_pulumi.model import networks, quantity
+from k3k_pulumi.model import duration, networks, quantity
 from k3k_pulumi.model.fragments import AFFINITY, RESOURCES, TOLERATIONS, MapOf, normalise, text
 from k3k_pulumi.model.images import check_registry
 from k3k_pulumi.model.names import PREFIX
@@ -173,6 +173,7 @@ def _is_host(value: str) -> str:
 Integer = Annotated[int, BeforeValidator(_whole)]
 ObjectName = Annotated[str, matches(_SUBDOMAIN, "the name of a Kubernetes object (RFC 1123 subdomain)")]
 Domain = Annotated[str, matches(_SUBDOMAIN, "a DNS domain in lower case, like cluster.local")]
+Duration = Annotated[str, BeforeValidator(rule(duration.checked))]
 Host = Annotated[str, AfterValidator(rule(_is_host))]
 Image = Annotated[str, matches(_IMAGE, "an image reference like registry/name:tag", 512)]
 Cidr = Annotated[networks.Network, BeforeValidator(rule(lambda value: networks.parse(value)))]

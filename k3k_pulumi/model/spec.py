@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from k3k_pulumi.errors import InputError
-from k3k_pulumi.model import limits, names, networks, parts, versions
+from k3k_pulumi.model import duration, limits, names, networks, parts, versions
 from k3k_pulumi.model.dns import Dns, contradictions
 from k3k_pulumi.model.document import DOCUMENT
 from k3k_pulumi.model.parts import Cidr, Integer, Part, below, choices, fragment, lines, rule, wrong
@@ -91,6 +91,7 @@ class VirtualClusterSpec(Part):
     host_cidrs: tuple[Cidr, ...] = ()
     egress_cidrs: tuple[Cidr, ...] = ()
     require_network_policy: StrictBool = False
+    ready_timeout: parts.Duration = "10m"
     dns: Dns = Dns()
     resources: parts.Resources = parts.Resources()
     node_selector: parts.NodeSelector = Field(default_factory=dict)
@@ -137,6 +138,11 @@ class VirtualClusterSpec(Part):
     def names(self) -> names.Names:
         """Names of all host objects."""
         return names.Names(self.name, self.namespace, self.control_plane_namespace)
+
+    @property
+    def ready_seconds(self) -> int:
+        """`ready_timeout` in seconds."""
+        return duration.seconds(self.ready_timeout)
 
     @property
     def server_image(self) -> str:

@@ -190,6 +190,8 @@ def test_outputs(deploy: Deploy, preview: bool) -> None:
 @BOTH
 def test_a_preview_knows_all_it_creates(deploy: Deploy, args: dict[str, Any]) -> None:
     for each in deploy(**args, expose=SOURCES).registrations:
+        if each.name == "c-ready":  # the proof of an answer is of what answered
+            continue
         unknown = [path for path, value, _ in leaves(each.inputs) if value == UNKNOWN]
         assert not unknown, f"{each.type} {each.name}"
 
@@ -218,21 +220,11 @@ def test_the_administrator_is_signed_anew_with_another_ca(deploy: Deploy) -> Non
     assert trigger(deploy(stashes)) != first
 
 
-@pytest.mark.parametrize(
-    ("expose", "asked"),
-    [(SOURCES, True), ({}, False)],
-    ids=["others may connect", "only its own pods may"],
-)
-def test_a_deployment_waits_for_an_api_that_it_can_reach(
-    deploy: Deploy, expose: dict[str, Any], asked: bool
-) -> None:
-    hooks = deploy(expose=expose).one("StatefulSet", "c-server").request.hooks
-    assert bool(hooks.after_create) is asked
-    assert bool(hooks.after_update) is asked
-
-
 def test_claims_are_not_waited_for(deploy: Deploy) -> None:
-    """Pulumi would wait for a bound one to be pending where it takes it over (its awaiters.go)."""
+    """Pulumi would wait for a bound one to be pending where it takes it over (its awaiters.go).
+
+    And five minutes for a volume, whatever limit it is given; the servers wait for that anyway.
+    """
     claim = deploy().one(":PersistentVolumeClaim", "c-data-server-0").plain
     assert claim["metadata"]["annotations"]["pulumi.com/skipAwait"] == "true"
 

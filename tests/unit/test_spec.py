@@ -142,6 +142,10 @@ K3S_FORMAT = "must be written like v1.34.4+k3s1 (v1.34.4-k3s1 is accepted too) f
             "image_pull_secrets[1]: 'B' must be the name of a Kubernetes object (RFC 1123 subdomain)",
         ),
         ({"image_pull_secrets": "a"}, "image_pull_secrets: 'a' must be a list"),
+        *(
+            ({"ready_timeout": bad}, f"ready_timeout: {bad!r} must be a time above 0 like 90s, 5m or 1h30m")
+            for bad in ("0s", "", "5", "5m0.5s", "5 m", "30m1h", "-5m", 300)
+        ),
         ({"service_cidr": "10.43/16"}, "service_cidr: '10.43/16' must be a CIDR like 10.43.0.0/16"),
         (
             {"service_cidr": "10.43.0.1/16"},

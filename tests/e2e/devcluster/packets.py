@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from k3k_pulumi import direct
-from k3k_pulumi.direct.host import Host
+from k3k_pulumi.host import Host
 from k3k_pulumi.manifests.network import network_policies
 from k3k_pulumi.model import VirtualClusterSpec
 from tests.e2e.conftest import unique

@@ -9,7 +9,7 @@ import pytest
 
 from k3k_pulumi import direct
 from k3k_pulumi.direct.deploy import check
-from k3k_pulumi.direct.host import Host
+from k3k_pulumi.host import Host
 from k3k_pulumi.model import VirtualClusterSpec
 from tests.e2e.conftest import unique
 from tests.e2e.devcluster.command import Own

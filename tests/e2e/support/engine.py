@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -69,3 +70,41 @@ class Project:
         except automation.CommandError as error:
             return str(error)
         raise AssertionError("the preview refused nothing")
+
+    def failure(self, program: str) -> Failure:
+        """What a deployment of the program says that fails, and how long what failed has taken."""
+        self.write(program)
+        failed = Failure()
+        try:
+            self.stack.up(on_event=failed.add, color="never")
+        except automation.CommandError as error:
+            failed.text = str(error)
+            return failed
+        raise AssertionError("the deployment did not fail")
+
+    def changes(self, program: str) -> dict[str, int]:
+        """How many resources a deployment of the program has created, updated, replaced and so on."""
+        self.write(program)
+        return self.stack.up(color="never").summary.resource_changes or {}
+
+
+@dataclasses.dataclass
+class Failure:
+    """A deployment that has failed.
+
+    Attributes:
+        text: all that it printed.
+        seconds: name of a resource that failed -> from the beginning of its operation to its end.
+    """
+
+    text: str = ""
+    seconds: dict[str, int] = dataclasses.field(default_factory=dict)
+    _begun: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    def add(self, event: automation.EngineEvent) -> None:
+        """Takes one event of the engine."""
+        if event.resource_pre_event:
+            self._begun[event.resource_pre_event.metadata.urn] = event.timestamp
+        elif event.res_op_failed_event:
+            urn = event.res_op_failed_event.metadata.urn
+            self.seconds[urn.rpartition("::")[2]] = event.timestamp - self._begun[urn]

@@ -99,3 +99,9 @@ def secret(name: str, data: Mapping[str, str]) -> Object:
     """A Secret from plain text; `data`, since server-side apply does not follow keys of `stringData`."""
     encoded = {key: base64.b64encode(text.encode()).decode() for key, text in data.items()}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": encoded}
+
+
+def storage_class(name: str, like: Object) -> Object:
+    """A StorageClass that makes volumes as another one does, and is nobody's default."""
+    kept = {key: like[key] for key in ("apiVersion", "kind", "provisioner", "volumeBindingMode")}
+    return {**kept, "metadata": {"name": name}}

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from k3k_pulumi.direct.host import DirectError
-from k3k_pulumi.direct.host import Host as Client
 from k3k_pulumi.direct.keys import keys
+from k3k_pulumi.host import DirectError
+from k3k_pulumi.host import Host as Client
 from k3k_pulumi.manifests import virtual_cluster
 from k3k_pulumi.model import VirtualClusterSpec
 from k3k_pulumi.pki import ClusterPki, create_authority, create_pki

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from k3k_pulumi import takeover
-from k3k_pulumi.direct.host import Host as Client
-from k3k_pulumi.direct.host import Ref
+from k3k_pulumi.host import Host as Client
+from k3k_pulumi.host import Ref
 from tests.e2e.conftest import unique
 from tests.unit.direct.conftest import Host
 

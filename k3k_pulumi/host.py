@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import urllib3
+import yaml
 from kubernetes import client, config, dynamic
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import ConflictError, DynamicApiError, NotFoundError
@@ -32,6 +33,10 @@ class DirectError(RuntimeError):
 
 class UnreachableError(DirectError):
     """The host cluster's API server does not answer; it may again later."""
+
+
+class KubeconfigError(DirectError):
+    """There is no usable kubeconfig."""
 
 
 class ForbiddenError(DirectError):
@@ -78,7 +83,8 @@ class Host:
             context: a context of it; the current one when None.
 
         Raises:
-            DirectError: no usable kubeconfig, or the cluster does not answer.
+            KubeconfigError: no usable kubeconfig.
+            DirectError: the cluster does not answer.
         """
         try:
             if kubeconfig is None and context is None and _only_in_cluster():
@@ -90,7 +96,30 @@ class Host:
                 api = config.new_client_from_config(config_file=path, context=context, persist_config=False)
         except config.ConfigException as error:
             where = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
-            raise DirectError(f"host cluster: no connection from kubeconfig {where}: {error}") from error
+            raise KubeconfigError(f"host cluster: no connection from kubeconfig {where}: {error}") from error
+        return cls.of(api)
+
+    @classmethod
+    def of_provider(cls, kubeconfig: str | None, context: str | None) -> Host:
+        """Connects as the kubernetes provider does that has these inputs.
+
+        Args:
+            kubeconfig: a file's name or its content; found as kubectl does when None.
+            context: a context of it; the current one when None.
+
+        Raises:
+            KubeconfigError: it is not usable.
+            DirectError: the cluster does not answer.
+        """
+        if not kubeconfig or _is_file(kubeconfig):
+            return cls.connect(kubeconfig and Path(kubeconfig).expanduser(), context)
+        try:
+            api = config.new_client_from_config_dict(
+                yaml.safe_load(kubeconfig), context=context, persist_config=False
+            )
+        except (config.ConfigException, yaml.YAMLError, AttributeError, TypeError) as error:
+            # The error may have the content, and that has credentials.
+            raise KubeconfigError(f"host cluster: no usable kubeconfig: {type(error).__name__}") from None
         return cls.of(api)
 
     @classmethod
@@ -298,6 +327,13 @@ class Host:
         except client.ApiException:
             return ""
         return str(text).strip()
+
+
+def _is_file(kubeconfig: str) -> bool:
+    try:
+        return Path(kubeconfig).expanduser().is_file()
+    except OSError:  # longer than a path can be
+        return False
 
 
 def _only_in_cluster() -> bool:
