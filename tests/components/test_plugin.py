@@ -16,8 +16,9 @@ from pulumi.resource import DependencyResource
 
 from k3k_pulumi.args import VirtualClusterArgs
 from k3k_pulumi.model import VirtualClusterPolicySpec, VirtualClusterSpec
+from k3k_pulumi.pki import create_authority
 from k3k_pulumi.plugin import NAME, Provider
-from tests.components.host import Deployment, Engine, run
+from tests.components.host import Deployment, Engine, leaves, run
 
 # As the engine hands them over: names of the schema, numbers as floats.
 GIVEN: dict[str, Any] = {
@@ -204,6 +205,26 @@ def test_the_namespace_may_be_an_output(preview: bool) -> None:
     assert done.outputs["namespace"].value == "team"
     made = done.all("kubernetes:rbac")
     assert {each.plain["metadata"]["namespace"] for each in made} == {"team", "team-c-control-plane"}
+
+
+def test_keys_in_a_group_may_be_outputs_and_secret(preview: bool) -> None:
+    own = create_authority("own")
+
+    def given() -> dict[str, Any]:
+        pki = {
+            "serverCaCertificate": later(own.certificate),
+            "serverCaKey": later(own.key, secret=True),
+            "clientCaCertificate": None,
+        }
+        return {"namespace": "team", "distribution": "kubernetes", "pki": pki}
+
+    done = cluster(preview, given)
+    assert done.outputs["caCertificatePem"].value == own.certificate
+    kept = done.one("Stash", "c-server-ca")
+    assert kept.plain["input"] == {"certificate": own.certificate, "key": own.key}
+    for each in done.registrations:
+        for path, value, secret in leaves(each.inputs):
+            assert "PRIVATE KEY" not in str(value) or secret, f"{each.type} {each.name}{path}"
 
 
 def test_the_namespace_may_be_unknown_in_a_preview() -> None:
