@@ -29,7 +29,7 @@ sys.path.insert(
 
 from k3k_kubelet.api import PODS, ApiClient  # noqa: E402
 
-from benchmarks import burst, clusters, dns, latency, memory, services, simulated, throughput  # noqa: E402
+from benchmarks import burst, clusters, dns, latency, memory, preview, services, simulated, throughput  # noqa: E402
 from benchmarks.core import (  # noqa: E402
     Table,
     Timeline,
@@ -53,7 +53,9 @@ BARE, INSIDE = "bench-bare", "load"  # namespaces of the pods
 IDLE_SECONDS = 20
 ON_HOST = ("latency", "exec", "services", "dns", "burst")
 """Figures for which pods of a virtual cluster and bare ones run on the same host."""
-FIGURES = ("clusters", *ON_HOST, "memory")
+OF_PROGRAMS = ("import", "preview")
+"""Figures for which no host is needed."""
+FIGURES = ("clusters", *ON_HOST, "memory", *OF_PROGRAMS)
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def measure(progress: Progress, options: argparse.Namespace) -> list[Table]:
     wanted = options.figures or FIGURES
     tables = Tables()
     sizes: dict[int, float] = {}
-    if set(wanted) - {"memory"} or options.kubeconfig:
+    if set(wanted) - {"memory", *OF_PROGRAMS} or options.kubeconfig:
         with _host(options.kubeconfig) as host:
             if "clusters" in wanted:
                 tables.append(clusters.table(clusters.measure_all(progress, host, options.rounds)))
@@ -125,7 +127,25 @@ def measure(progress: Progress, options: argparse.Namespace) -> list[Table]:
         with progress.step(f"{memory.SERVICES:,} Services on a simulated host"):
             with_services = simulated.memory_with_services(memory.SERVICES)
         tables.append(memory.table(sizes, simulation, with_services))
+    of_programs(progress, wanted, tables)
     return tables
+
+
+def of_programs(progress: Progress, wanted: Sequence[str], tables: Tables) -> None:
+    """What the library costs in a Pulumi program."""
+    if "import" in wanted:
+        with progress.step("Import of the library"):
+            tables.append(preview.import_table())
+    if "preview" not in wanted:
+        return
+    with progress.step(f"Preview of {preview.CLUSTERS} clusters under mocks"):
+        tables.append(preview.mocks_table())
+    with progress.step(f"Preview of {preview.CLUSTERS} clusters on the engine") as step:
+        table = preview.engine_table()
+        if table is None:
+            step.result = "left out: no Pulumi engine here"
+        else:
+            tables.append(table)
 
 
 def on_host(

@@ -7,7 +7,7 @@ import inspect
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, TypeGuard, TypeVar, cast
 
@@ -93,6 +93,22 @@ def _end_program(error: Exception) -> BaseException:
 
 HOW_TO_END: ContextVar[Callable[[Exception], BaseException]] = ContextVar("how_to_end", default=_end_program)
 """What `ended` does: a plugin serves more than one component, and must not end with one of them."""
+
+
+def as_secret(value: pulumi.Input[T]) -> pulumi.Output[T]:
+    """The value as a secret. `Output.secret` does more: it makes an Output of each value within a map.
+
+    Args:
+        value: Has no Output within it.
+    """
+    if isinstance(value, pulumi.Output):
+        known = cast("Awaitable[T]", value.future(with_unknowns=True))
+        return pulumi.Output(value.resources(), known, value.is_known(), _settled(True))
+    return pulumi.Output(set(), _settled(value), _settled(True), _settled(True))
+
+
+async def _settled(value: Any) -> Any:
+    return value
 
 
 def ended(error: Exception) -> BaseException:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
+from k3k_pulumi.inputs import as_secret
 from k3k_pulumi.manifests import Manifest, waits_for_ready
 from k3k_pulumi.manifests.objects import COMPONENT, KUBELET
 from k3k_pulumi.model.names import Names
@@ -242,5 +243,8 @@ def _awaited(manifest: Manifest, body: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**body, "metadata": {**body["metadata"], "annotations": annotations}}
 
 
-def _base64(text: pulumi.Input[str]) -> pulumi.Output[str]:
-    return pulumi.Output.secret(text).apply(lambda plain: base64.b64encode(plain.encode()).decode())
+def _base64(text: str | pulumi.Output[str]) -> pulumi.Output[str]:
+    def encoded(plain: str) -> str:
+        return base64.b64encode(plain.encode()).decode()
+
+    return as_secret(text.apply(encoded) if isinstance(text, pulumi.Output) else encoded(text))

@@ -16,6 +16,7 @@ import pulumi
 
 from k3k_pulumi import pki
 from k3k_pulumi.cluster_pki import ClusterPki, KeyPair, ProbeToken, probe_token
+from k3k_pulumi.inputs import as_secret
 from k3k_pulumi.model.pki import AUTHORITIES
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ class _Keys:
             ignore_changes=None if is_given else ["input"],
             replacement_trigger=trigger,
         )
-        stash = pulumi.Stash(f"{self.title}-{name}", input=pulumi.Output.secret(value), opts=opts)
-        return pulumi.Output.secret(stash.output)
+        stash = pulumi.Stash(f"{self.title}-{name}", input=as_secret(value), opts=opts)
+        return as_secret(stash.output)
 
     def text(self, field: str, made: str) -> Text:
         """A key or token that stands alone: as given, else as made."""
