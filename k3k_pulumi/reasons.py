@@ -19,6 +19,8 @@ _OWNERS = (
     ("batch/v1", "Job"),
 )
 """What a cluster waits for beside pods, the cause before what it has for a consequence."""
+_TOLD = frozenset({"PersistentVolumeClaim", "ReplicaSet", "StatefulSet"})
+"""Kinds whose warnings are of no more use: as long as one holds, the object itself is told with it."""
 
 
 def explain(host: Host, namespace: str, cluster: str, *, component: str | None = None) -> str:
@@ -54,7 +56,8 @@ def explain(host: Host, namespace: str, cluster: str, *, component: str | None =
     events = {
         (event.get("reason"), event["involvedObject"].get("name")): _event(event)
         for event in seen.warnings
-        if event["involvedObject"].get("name") not in ready
+        if event["involvedObject"].get("kind") not in _TOLD
+        and event["involvedObject"].get("name") not in ready
     }
     lines += [*list(events.values())[-EVENTS:], *seen.unread]
     if not lines:

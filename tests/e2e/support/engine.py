@@ -95,9 +95,11 @@ class Failure:
     Attributes:
         text: all that it printed.
         seconds: name of a resource that failed -> from the beginning of its operation to its end.
+        operations: what was done to resources: `create`, `update`, `same`, `replace` and so on.
     """
 
     text: str = ""
+    operations: set[str] = dataclasses.field(default_factory=set)
     seconds: dict[str, int] = dataclasses.field(default_factory=dict)
     _begun: dict[str, int] = dataclasses.field(default_factory=dict)
 
@@ -105,6 +107,7 @@ class Failure:
         """Takes one event of the engine."""
         if event.resource_pre_event:
             self._begun[event.resource_pre_event.metadata.urn] = event.timestamp
+            self.operations.add(str(event.resource_pre_event.metadata.op.value))
         elif event.res_op_failed_event:
             urn = event.res_op_failed_event.metadata.urn
             self.seconds[urn.rpartition("::")[2]] = event.timestamp - self._begun[urn]
