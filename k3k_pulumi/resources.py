@@ -17,10 +17,14 @@ import pulumi
 from k3k_pulumi.inputs import as_secret
 from k3k_pulumi.manifests import Manifest, waits_for_ready
 from k3k_pulumi.manifests.objects import COMPONENT, KUBELET
-from k3k_pulumi.model.names import Names
+
+if TYPE_CHECKING:
+    from k3k_pulumi.identity import Identity
+    from k3k_pulumi.model.names import Names
 
 _DATA = {"ConfigMap": "data", "Secret": "stringData"}
 """Fields whose change makes the provider replace an object, unless the field is filled in by a patch."""
+_HOLD_DATA = {"Namespace", "PersistentVolumeClaim", "StatefulSet"}
 _SKIP_AWAIT, _WAIT_FOR = "pulumi.com/skipAwait", "pulumi.com/waitFor"
 
 
@@ -109,6 +113,12 @@ def place(fragment: Any, placeholder: str, namespace: pulumi.Output[str]) -> Any
     return fragment
 
 
+def held(body: Mapping[str, Any], identity: Identity) -> Mapping[str, Any]:
+    """The object, which a deployment has only when its component is known to be the one that it was."""
+    metadata = body["metadata"]
+    return {**body, "metadata": {**metadata, "name": identity.held(metadata["name"])}}
+
+
 class Objects:
     """The host objects of one component, registered one by one in the order of its manifests.
 
@@ -116,7 +126,7 @@ class Objects:
     registered before the first of them: their pods find it when they start, and it outlives them.
     """
 
-    def __init__(self, parent: pulumi.Resource, name: str, names: Names) -> None:
+    def __init__(self, parent: pulumi.Resource, name: str, names: Names, identity: Identity) -> None:
         """Nothing is registered yet.
 
         Args:
@@ -126,10 +136,12 @@ class Objects:
                 name for the new one at the beginning of its children's names, too.
             names: Names of the objects as the manifests have them; some in the workload namespace have
                 namesakes in that of the control plane.
+            identity: Of the component: what holds data waits until it is known to be the same one.
         """
         self._parent = parent
         self._name = name
         self._names = names
+        self._identity = identity
         self._namespaces: dict[str, pulumi.Resource] = {}
         self._needed: list[pulumi.Resource] = []
 
@@ -157,6 +169,8 @@ class Objects:
             ignore_changes=_fields_of_others(manifest),
             aliases=_earlier_names(manifest),
         )
+        if kind in _HOLD_DATA:
+            body = held(body, self._identity)
         data = _DATA.get(kind)
         shell = {key: value for key, value in body.items() if key != data}
         opts = pulumi.ResourceOptions.merge(opts, wait) if wait is not None else opts

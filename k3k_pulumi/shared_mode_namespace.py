@@ -10,9 +10,10 @@ import pulumi
 from k3k_pulumi import model
 from k3k_pulumi.args import SharedModeNamespaceArgs
 from k3k_pulumi.errors import InputError
+from k3k_pulumi.identity import OF_A_NAMESPACE, Identity
 from k3k_pulumi.inputs import host_name, naming, plain
 from k3k_pulumi.manifests.policy import cluster_objects, shared_mode_namespace
-from k3k_pulumi.resources import KubernetesObject
+from k3k_pulumi.resources import KubernetesObject, held
 
 if TYPE_CHECKING:
     from k3k_pulumi.model import SharedModeNamespaceSpec
@@ -69,7 +70,10 @@ class SharedModeNamespace(pulumi.ComponentResource):
     def _create(self, spec: "SharedModeNamespaceSpec", name: str) -> pulumi.Output[str]:
         """Registers the host objects, called as the component; the namespace's name once they are there."""
         first, *rest = shared_mode_namespace(spec)
-        namespace = KubernetesObject.make(name, first, pulumi.ResourceOptions(parent=self))
+        values = {"policy_name": spec.policy.name, "namespace": spec.namespace}
+        identity = Identity(self, name, values, OF_A_NAMESPACE)
+        opts = pulumi.ResourceOptions(parent=self)
+        namespace = KubernetesObject.make(name, held(first, identity), opts)
         inside = pulumi.ResourceOptions(parent=self, depends_on=[namespace], deleted_with=namespace)
         made = [namespace]
         for each in rest:

@@ -14,6 +14,7 @@ from k3k_pulumi.cluster_pki import ClusterPki
 from k3k_pulumi.endpoint import endpoint
 from k3k_pulumi.errors import InputError
 from k3k_pulumi.given_keys import given_keys, hidden, without_outputs
+from k3k_pulumi.identity import OF_A_CLUSTER, Identity, cluster_values
 from k3k_pulumi.inputs import VirtualClusterInputError, ended, host_name, is_later, naming, plain, when_made
 from k3k_pulumi.inside import Inside, provider_inside
 from k3k_pulumi.kubeconfig import kubeconfig
@@ -130,7 +131,8 @@ class VirtualCluster(pulumi.ComponentResource):
     def _create(self, keys: ClusterPki[pulumi.Output[str]], policy: pulumi.Output[Any] | None) -> None:
         """Registers the host objects, and sets the outputs that depend on them."""
         spec = self._spec
-        objects = Objects(self, self._name, spec.names)
+        values = place(cluster_values(spec), _PLACEHOLDER, self.namespace)
+        objects = Objects(self, self._name, spec.names, Identity(self, self._name, values, OF_A_CLUSTER))
         manifests = virtual_cluster(spec, keys)
         body = self._bodies(manifests, keys, policy)
         readiness = Readiness(self, self._name, spec, self._placed)

@@ -70,7 +70,10 @@ def test_quotas_and_limits_are_those_of_the_policy() -> None:
     limits = [{"type": "Container", "default": {"memory": "256Mi"}, "default_request": {"cpu": "10m"}}]
     made = namespace_objects(policy(quotas=quotas, limits=limits, annotations={"a": "b"}), "team")
     assert find(made, "ResourceQuota", "p.compute", "team")["spec"] == quotas["compute"]
-    assert find(made, "ResourceQuota", "p.burst", "team")["spec"] == quotas["burst"]
+    # `scopes` themselves could not be changed in place.
+    selector = {"matchExpressions": [{"scopeName": "BestEffort", "operator": "Exists"}]}
+    burst = find(made, "ResourceQuota", "p.burst", "team")
+    assert burst["spec"] == {"hard": {"pods": "10"}, "scopeSelector": selector}
     assert find(made, "LimitRange", "p", "team")["spec"] == {
         "limits": [{"type": "Container", "default": {"memory": "256Mi"}, "defaultRequest": {"cpu": "10m"}}]
     }
@@ -78,6 +81,16 @@ def test_quotas_and_limits_are_those_of_the_policy() -> None:
         labels = {"app.kubernetes.io/managed-by": "k3k-pulumi", POLICY: "p"}
         assert each["metadata"]["labels"] == labels
         assert each["metadata"]["annotations"] == {"a": "b"}
+
+
+def test_scopes_of_a_quota_hold_beside_its_selector() -> None:
+    chosen = {"scopeName": "PriorityClass", "operator": "In", "values": ["high"]}
+    quota = {"scopes": ["NotBestEffort"], "scope_selector": {"match_expressions": [chosen]}}
+    made = namespace_objects(policy(quotas={"a": {"hard": {"pods": "1"}, **quota}}), "team")
+    assert find(made, "ResourceQuota", "p.a", "team")["spec"]["scopeSelector"]["matchExpressions"] == [
+        {"scopeName": "NotBestEffort", "operator": "Exists"},
+        chosen,
+    ]
 
 
 def test_a_policy_and_a_cluster_of_one_name_own_different_objects() -> None:

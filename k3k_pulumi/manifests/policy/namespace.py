@@ -52,9 +52,22 @@ def namespace_objects(spec: VirtualClusterPolicySpec, namespace: str) -> list[Ma
         limits = list(spec.limits)
         made.append(make_of_policy(spec, "LimitRange", name, namespace, spec={"limits": limits}))
     return made + [
-        make_of_policy(spec, "ResourceQuota", f"{name}.{quota}", namespace, spec=dict(body))
+        make_of_policy(spec, "ResourceQuota", f"{name}.{quota}", namespace, spec=_quota(body))
         for quota, body in spec.quotas.items()
     ]
+
+
+def _quota(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec of a quota, its `scopes` as a selector of the same meaning.
+
+    Kubernetes changes a selector in place, and `scopes` never: the quota would be missing for a moment.
+    """
+    made = {key: value for key, value in body.items() if key != "scopes"}
+    if scopes := body.get("scopes"):
+        given = list((body.get("scopeSelector") or {}).get("matchExpressions") or ())
+        all_of = [*({"scopeName": scope, "operator": "Exists"} for scope in scopes), *given]
+        made["scopeSelector"] = {"matchExpressions": all_of}
+    return made
 
 
 def constraints_of(found: Mapping[str, Any], about: str) -> dict[str, Any]:
