@@ -8,12 +8,16 @@ import json
 import socket
 import ssl
 import tempfile
+import threading
 import time
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from k3k_pulumi.printable import printable
 
 if TYPE_CHECKING:
     from k3k_pulumi.model import VirtualClusterSpec
@@ -26,6 +30,8 @@ CONNECT_TIMEOUT, REQUEST_TIMEOUT = 1.0, 5.0
 repeats it only after a second or more."""
 QUIET_SECONDS = 15.0
 """So long a wait is nothing to talk about."""
+_SHOWN = 400
+"""Characters of what an API server says."""
 READY = ("/readyz", "/api/v1/namespaces/default/serviceaccounts/default")
 """The server's own word, and the account without which it refuses pods: its controllers make that later."""
 
@@ -124,29 +130,60 @@ class _Target:
 
 
 def _failure(target: _Target, context: ssl.SSLContext, path: str) -> str | None:
-    """Why the API server does not answer 200; None when it does."""
+    """Why the API server does not answer 200; None when it does.
+
+    What answers is the tenant's as far as he has taken it over: it gets no more than its time, and what it
+    says is made fit to be printed.
+    """
     host, port = _host_and_port(target.url)
-    connection = http.client.HTTPConnection(host, port, timeout=REQUEST_TIMEOUT)
+    connection = http.client.HTTPConnection(host, port)
+    was_cut = threading.Event()
     try:
         plain = socket.create_connection((host, port), timeout=CONNECT_TIMEOUT)
         plain.settimeout(REQUEST_TIMEOUT)
         # The name to check is not always the one to connect to, which HTTPSConnection takes for granted.
-        connection.sock = context.wrap_socket(plain, server_hostname=target.server_name)
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        body = answer.read(1000).decode(errors="replace").strip()
+        connection.sock = context.wrap_socket(
+            plain, server_hostname=target.server_name, do_handshake_on_connect=False
+        )
+        with _cut_off(connection.sock, was_cut):
+            connection.sock.do_handshake()
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            is_ready = answer.status == http.HTTPStatus.OK
+            body = "" if is_ready else answer.read(1000).decode(errors="replace")
     except TimeoutError:
         return (
             "the connection timed out (is this machine's address within expose.source_cidrs? Through a node "
             "port, unless expose.external_traffic_policy is Local, the nodes' addresses have to be)"
         )
-    except ssl.SSLError as error:
-        return f"TLS: {error}"
     except (OSError, http.client.HTTPException) as error:
-        return str(error) or type(error).__name__
+        kind = "TLS: " if isinstance(error, ssl.SSLError) else ""
+        why = kind + printable(str(error) or type(error).__name__, _SHOWN)
+    else:
+        if is_ready:
+            return None
+        why = f"{answer.status} {printable(body, _SHOWN)}"
     finally:
         connection.close()
-    return None if answer.status == http.HTTPStatus.OK else f"{answer.status} {body}"
+    return f"no whole answer within {REQUEST_TIMEOUT:g} s" if was_cut.is_set() else why
+
+
+@contextmanager
+def _cut_off(connection: socket.socket, was_cut: threading.Event) -> Iterator[None]:
+    """Ends a connection that is not done in `REQUEST_TIMEOUT`: the socket's own limit is for each packet."""
+
+    def cut() -> None:
+        was_cut.set()
+        with suppress(OSError):
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)  # TLS' own shutdown would talk
+
+    timer = threading.Timer(REQUEST_TIMEOUT, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _host_and_port(url: str) -> tuple[str, int]:
