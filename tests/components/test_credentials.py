@@ -66,7 +66,9 @@ def test_a_cluster_apart_from_the_context_is_not_guessed() -> None:
     def provider() -> pulumi_kubernetes.Provider:
         return pulumi_kubernetes.Provider("p", kubeconfig=kubeconfig(NOBODY), cluster="c")
 
-    assert said(provider) == "the kubernetes provider has `cluster`, which is not understood here: use `context`"
+    assert (
+        said(provider) == "the kubernetes provider has `cluster`, which is not understood here: use `context`"
+    )
 
 
 def test_a_provider_of_another_program_is_not_replaced_by_the_default_one() -> None:
