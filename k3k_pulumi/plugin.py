@@ -52,8 +52,8 @@ _COMPONENTS: dict[type[pulumi.ComponentResource], tuple[type, ...]] = {
 """Those that are served, each with the classes in which its arguments' docstrings stand."""
 _WORD = re.compile(r"(?<!['\w])[a-z]+(?:_[a-z]+)+(?!['\w])")
 _NO_OUTPUT = (
-    "is known only during the deployment: Outputs are taken only where the field's description says so; give "
-    "a value that is known when the program runs"
+    "is an Output or a secret, which are taken only where the field's description says so: give a plain "
+    "value that is known when the program runs"
 )
 
 

@@ -40,7 +40,8 @@ class VirtualCluster(pulumi.ComponentResource):
 
     The host is that of the kubernetes provider in the resource's options, else of the default provider.
     What is to live in the virtual cluster takes `parent=cluster.inside` or `provider=cluster.provider`:
-    `parent=cluster` alone would put it on the host.
+    `parent=cluster` alone would put it on the host. In other languages than Python it takes a kubernetes
+    provider made of `kubeconfig`: docs/other-languages.md.
     """
 
     kubeconfig: pulumi.Output[str]

@@ -32,6 +32,32 @@ def _no_engine() -> str | None:
     return f"no kubernetes plugin of the Pulumi engine in {plugins}"
 
 
+def _no_yaml() -> str | None:
+    return _no_language("yaml")
+
+
+def _no_nodejs() -> str | None:
+    for program in ("node", "npm"):
+        if not shutil.which(program):
+            return f"no {program} on PATH"
+    return _no_language("nodejs") or _no_npm_registry()
+
+
+def _no_language(name: str) -> str | None:
+    # They are installed beside the CLI.
+    program = f"pulumi-language-{name}"
+    return None if shutil.which(program) else f"no {program} on PATH"
+
+
+def _no_npm_registry() -> str | None:
+    command = ["npm", "view", "@pulumi/pulumi", "version", "--fetch-retries=0", "--fetch-timeout=10000"]
+    try:
+        found = subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        found = False
+    return None if found else "no npm registry that has @pulumi/pulumi"
+
+
 def _no_older_library() -> str | None:
     command = ["git", "-C", str(ROOT), "cat-file", "-e", f"{OLDER_COMMIT}:k3k_pulumi"]
     try:
@@ -51,6 +77,8 @@ class Part:
 
 PARTS = {
     "needs_engine": Part("the Pulumi engine with its kubernetes plugin", _no_engine),
+    "needs_yaml": Part("the engine's plugin for YAML", _no_yaml),
+    "needs_nodejs": Part("Node.js with the engine's plugin for it and the npm registry", _no_nodejs),
     "needs_k3s_image": Part("the K3s image", _no_k3s_image),
     "needs_older_library": Part("an earlier version of the library in git", _no_older_library),
 }

@@ -197,7 +197,7 @@ def test_an_output_where_none_is_taken_is_refused_with_its_path(
         return {}
 
     assert run(program, preview=preview).registrations == []
-    assert told[0].startswith(f"VirtualCluster 'c': {path}: is known only during the deployment")
+    assert told[0].startswith(f"VirtualCluster 'c': {path}: is an Output or a secret")
 
 
 def test_the_namespace_may_be_an_output(preview: bool) -> None:
