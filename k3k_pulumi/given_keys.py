@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 Text = pulumi.Output[str]
 
-_PUBLIC = "_certificate"
-
 
 def without_outputs(pki: Any) -> Any:
     """The argument `pki` as the model reads it: values that are known later are checked later."""
@@ -31,11 +29,9 @@ def hidden(pki: Any) -> Any:
     """The argument `pki` as the component's inputs in the state hold it: keys and tokens are secret."""
     if not isinstance(pki, Mapping):
         return pki
-    is_open = ("from_cluster", None)
+    shown = {"from_cluster", *(field for field in pki if field.endswith("_certificate"))}
     return {
-        field: value
-        if value is None or field in is_open or field.endswith(_PUBLIC)
-        else pulumi.Output.secret(value)
+        field: value if value is None or field in shown else pulumi.Output.secret(value)
         for field, value in pki.items()
     }
 
