@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import pulumi
+
+from k3k_pulumi.threads import in_thread
 
 if TYPE_CHECKING:
     from k3k_pulumi.host import Host
@@ -39,7 +40,7 @@ async def host_of(component: pulumi.Resource) -> Host:
         ) from None
 
     try:
-        return await asyncio.to_thread(Host.of_provider, kubeconfig, context)
+        return await in_thread(Host.of_provider, kubeconfig, context)
     except DirectError as error:
         raise NoAccessError(str(error)) from error
 

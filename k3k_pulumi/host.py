@@ -20,6 +20,7 @@ from kubernetes.dynamic.exceptions import ConflictError, DynamicApiError, NotFou
 FIELD_MANAGER = "k3k-pulumi"
 REQUEST_TIMEOUT = 30.0  # seconds
 RETRY_SECONDS = 0.5  # before asking a host again that did not answer
+_LOG_BYTES = 16384
 WATCH_SECONDS = 60  # a watch that hears nothing for so long is opened anew
 
 Object = dict[str, Any]
@@ -322,7 +323,11 @@ class Host:
         """The last lines of a container's log; empty when it has none."""
         try:
             text = client.CoreV1Api(self.api).read_namespaced_pod_log(
-                pod, namespace, container=container, tail_lines=lines, _request_timeout=REQUEST_TIMEOUT
+                *(pod, namespace),
+                container=container,
+                tail_lines=lines,
+                limit_bytes=_LOG_BYTES,
+                _request_timeout=REQUEST_TIMEOUT,
             )
         except client.ApiException:
             return ""

@@ -6,6 +6,7 @@ import enum
 import inspect
 import os
 import signal
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
@@ -129,7 +130,13 @@ def end_quietly() -> None:
     """
     is_ours = threading.current_thread() is threading.main_thread()
     if is_ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, lambda *_: os._exit(_MESSAGE_SHOWN))
+        signal.signal(signal.SIGINT, lambda *_: _exit())
+
+
+def _exit() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(_MESSAGE_SHOWN)
 
 
 def when_made(value: pulumi.Input[T]) -> pulumi.Output[T]:

@@ -25,6 +25,7 @@ from k3k_pulumi.inputs import end_quietly
 from k3k_pulumi.manifests import Manifest, waits_for_ready
 from k3k_pulumi.manifests.objects import NETWORK_PROBE
 from k3k_pulumi.resources import KubernetesObject
+from k3k_pulumi.threads import in_thread
 
 if TYPE_CHECKING:
     from k3k_pulumi.host import Host
@@ -97,7 +98,7 @@ class Readiness:
                 loop.call_soon_threadsafe(pulumi.log.info, message, self._cluster)
 
             try:
-                await asyncio.to_thread(wait_until_ready, text, self._spec.ready_seconds, tell)
+                await in_thread(wait_until_ready, text, self._spec.ready_seconds, tell)
             except UnreachableError as error:
                 end_quietly()
                 raise VirtualClusterNotReadyError(await self._unreachable(error)) from error
@@ -157,7 +158,7 @@ class Readiness:
 
         async def look() -> str:
             host = await host_of(self._cluster)
-            return await asyncio.to_thread(explain, host)
+            return await in_thread(explain, host)
 
         try:
             return await asyncio.wait_for(look(), LOOK_SECONDS)
@@ -166,7 +167,7 @@ class Readiness:
         except TimeoutError:
             why = "the host did not answer"
         except Exception as error:
-            why = repr(error)
+            why = type(error).__name__  # its text may have what a kubeconfig holds
         return (
             f"  (no look into the namespace: {why})\n"
             f"  look there: kubectl -n {namespace} get pods,statefulsets,deployments,pvc,events"

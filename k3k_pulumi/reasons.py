@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 
 from k3k_pulumi.host import DirectError, Host, Object
 from k3k_pulumi.manifests.objects import CLUSTER, COMPONENT
+from k3k_pulumi.printable import printable
 
 LOG_LINES = 15
 EVENTS = 10
+LINES = 120
+_LONGEST = 1000
+"""Characters of a line: Pod Security names each field that it refuses."""
 _STARTS = frozenset({"ContainerCreating", "PodInitializing"})
 """Reasons by which a container waits that every container passes."""
 _OWNERS = (
@@ -62,7 +66,9 @@ def explain(host: Host, namespace: str, cluster: str, *, component: str | None =
     lines += [*list(events.values())[-EVENTS:], *seen.unread]
     if not lines:
         lines = ["all pods are ready" if seen.pods else "no pods and no events"]
-    return "\n".join(f"  {line}" for line in (f"what namespace {namespace} says:", *lines))
+    if len(lines) > LINES:
+        lines = [*lines[:LINES], f"... and {len(lines) - LINES} lines more"]
+    return "\n".join(f"  {_harmless(line)}" for line in (f"what namespace {namespace} says:", *lines))
 
 
 def causes(host: Host, namespace: str, cluster: str) -> list[str]:
@@ -79,7 +85,13 @@ def causes(host: Host, namespace: str, cluster: str) -> list[str]:
     lines = list(_unfinished(seen))
     for pod in seen.pods:
         lines += (f"pod {pod['metadata']['name']}: {each.text}" for each in _pod(pod) if not each.passes)
-    return lines
+    return [_harmless(line) for line in lines]
+
+
+def _harmless(line: str) -> str:
+    """A line of ours with words of others in it, logs among them, which may have a tenant's."""
+    text = line.lstrip(" ")
+    return line[: len(line) - len(text)] + printable(text, _LONGEST)
 
 
 @dataclass
@@ -116,19 +128,25 @@ def _look(host: Host, namespace: str, cluster: str, component: str | None) -> _S
     for api_version, kind in _OWNERS:
         seen.owners += read(api_version, kind, labels)
     seen.pods = read("v1", "Pod", labels)
-    names = {each["metadata"]["name"] for each in (*seen.owners, *seen.pods)}
+    known = {(each["kind"], each["metadata"]["name"]) for each in seen.owners}
+    known |= {("Pod", each["metadata"]["name"]) for each in seen.pods}
     events = [
         event
         for event in read("v1", "Event", None)
-        if event.get("type") == "Warning" and _is_about(event["involvedObject"].get("name", ""), names)
+        if event.get("type") == "Warning" and _is_about(event["involvedObject"], known)
     ]
     seen.warnings = sorted(events, key=_time)
     return seen
 
 
-def _is_about(name: str, names: Iterable[str]) -> bool:
-    """Whether an object is one of these, or a ReplicaSet or pod made from it."""
-    return any(name == each or name.startswith(f"{each}-") for each in names)
+def _is_about(involved: Object, known: Set[tuple[str, str]]) -> bool:
+    """Whether an object is one of these, or the ReplicaSet of one.
+
+    Not by the beginning of its name alone: a tenant may call a pod like the cluster's own.
+    """
+    kind, name = involved.get("kind", ""), involved.get("name", "")
+    of_deployment = kind == "ReplicaSet" and ("Deployment", name.rpartition("-")[0]) in known
+    return of_deployment or (kind, name) in known
 
 
 def _time(event: Object) -> str:
