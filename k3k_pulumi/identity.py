@@ -29,10 +29,13 @@ OF_A_CLUSTER: Mapping[str, str] = {
     "mode": _EMPTY,
     "distribution": _EMPTY,
     "persistence.type": _EMPTY,
+}
+"""Arguments that say which cluster it is, and why each cannot change."""
+OF_A_STARTED_CLUSTER: Mapping[str, str] = {
     "persistence.storage_class": _EMPTY,
     "service_cidr": "API servers keep the range that they were started with",
 }
-"""Arguments that say which cluster it is, and why each cannot change."""
+"""The same from when its servers were ready first: a wrong value may be what kept them from it."""
 OF_A_NAMESPACE: Mapping[str, str] = dict.fromkeys(
     ("policy_name", "namespace"),
     "another one would be an empty namespace, and this one deleted with all in it",
@@ -49,6 +52,7 @@ class Identity:
         name: str,
         values: Mapping[str, pulumi.Input[str]],
         why: Mapping[str, str],
+        once: pulumi.Resource | None = None,
     ) -> None:
         """Registers the Stash that keeps them. Where one is another now, the program ends and says so.
 
@@ -56,12 +60,16 @@ class Identity:
             component: The component.
             name: Its name.
             values: The arguments' values of now, by their paths.
-            why: Why they cannot change, by the same paths.
+            why: Why they cannot change, by the same paths; of the values, these are kept.
+            once: Kept only when this resource is ready: a deployment without a preview tells of another
+                value too late.
         """
+        values = {path: values[path] for path in why}
         self._about = f"{component.pulumi_resource_type.rpartition(':')[2]} {name!r}"
         self._why = why
-        opts = pulumi.ResourceOptions(parent=component, ignore_changes=["input"])
-        stash = pulumi.Stash(f"{name}-identity", input=dict(values), opts=opts)
+        opts = pulumi.ResourceOptions(parent=component, ignore_changes=["input"], depends_on=once)
+        title = f"{name}-{'identity' if once is None else 'started'}"
+        stash = pulumi.Stash(title, input=values, opts=opts)
         known = {path: value for path, value in values.items() if not is_later(value)}
         later = {path: value for path, value in values.items() if is_later(value)}
 

@@ -14,7 +14,7 @@ from k3k_pulumi.cluster_pki import ClusterPki
 from k3k_pulumi.endpoint import endpoint
 from k3k_pulumi.errors import InputError
 from k3k_pulumi.given_keys import given_keys, hidden, without_outputs
-from k3k_pulumi.identity import OF_A_CLUSTER, Identity, cluster_values
+from k3k_pulumi.identity import OF_A_CLUSTER, OF_A_STARTED_CLUSTER, Identity, cluster_values
 from k3k_pulumi.inputs import VirtualClusterInputError, ended, host_name, is_later, naming, plain, when_made
 from k3k_pulumi.inside import Inside, provider_inside
 from k3k_pulumi.kubeconfig import kubeconfig
@@ -148,6 +148,8 @@ class VirtualCluster(pulumi.ComponentResource):
         for manifest in filter(waits_for_ready, manifests):
             made = objects.register(manifest, body(manifest), readiness.options(manifest))
             urns.append(made.urn)
+            if manifest["kind"] == "StatefulSet":
+                Identity(self, self._name, values, OF_A_STARTED_CLUSTER, once=made)
             if manifest["kind"] == "StatefulSet" and (proof := readiness.prove(made, self.endpoint, text)):
                 urns.append(proof.urn)
         self.kubeconfig = pulumi.Output.all(text, *urns).apply(lambda known: known[0])

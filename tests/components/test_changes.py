@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from k3k_pulumi.args import SharedModeNamespaceArgs, VirtualClusterArgs, VirtualClusterPolicyArgs
-from k3k_pulumi.identity import OF_A_CLUSTER, OF_A_NAMESPACE
+from k3k_pulumi.identity import OF_A_CLUSTER, OF_A_NAMESPACE, OF_A_STARTED_CLUSTER
 from tests.components.changes import COMPONENTS, ELSEWHERE, PAGE, Change, steps, table
 
 ARGUMENTS = {
@@ -46,7 +46,7 @@ def test_the_page_says_what_a_change_does(name: str) -> None:
 def test_what_is_refused_is_what_the_components_refuse() -> None:
     """tests/components/test_identity.py proves that they do."""
     others = {"mode", "servers", *ELSEWHERE}
-    assert COMPONENTS["VirtualCluster"].refused.keys() == set(OF_A_CLUSTER) | others
+    assert COMPONENTS["VirtualCluster"].refused.keys() == {*OF_A_CLUSTER, *OF_A_STARTED_CLUSTER} | others
     assert COMPONENTS["SharedModeNamespace"].refused.keys() == set(OF_A_NAMESPACE)
 
 

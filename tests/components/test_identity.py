@@ -11,7 +11,7 @@ import pulumi
 import pytest
 
 from k3k_pulumi import SharedModeNamespace
-from k3k_pulumi.identity import OF_A_CLUSTER, cluster_values
+from k3k_pulumi.identity import OF_A_CLUSTER, OF_A_STARTED_CLUSTER, cluster_values
 from k3k_pulumi.model import VirtualClusterSpec
 from tests.components.conftest import Deploy
 from tests.components.host import run
@@ -26,9 +26,8 @@ MADE_AS = {
     "mode": "shared",
     "distribution": "kubernetes",
     "persistence.type": "dynamic",
-    "persistence.storage_class": "",
-    "service_cidr": "",
 }
+STARTED_WITH = {"persistence.storage_class": "", "service_cidr": ""}
 
 
 def test_it_is_noted_and_no_later_value_is(deploy: Deploy) -> None:
@@ -38,16 +37,28 @@ def test_it_is_noted_and_no_later_value_is(deploy: Deploy) -> None:
     assert not stash.request.HasField("replacement_trigger")
 
 
+def test_what_may_have_kept_it_from_starting_is_noted_when_it_has_started(deploy: Deploy) -> None:
+    stash = deploy().one("Stash", "c-started")
+    assert stash.plain["input"] == STARTED_WITH
+    assert list(stash.request.ignoreChanges) == ["input"]
+    assert [urn.split("::", 2)[2].rpartition(":")[0] for urn in stash.request.dependencies] == [
+        urn.split("::", 2)[2].rpartition(":")[0]
+        for urn in stash.request.dependencies
+        if "StatefulSet::c-server" in urn
+    ]
+    assert stash.request.dependencies
+
+
 def test_every_value_has_its_reason() -> None:
     spec = VirtualClusterSpec.parse("c", {"namespace": "team"})
-    assert cluster_values(spec).keys() == OF_A_CLUSTER.keys()
+    assert cluster_values(spec).keys() == {*OF_A_CLUSTER, *OF_A_STARTED_CLUSTER}
 
 
 def test_the_same_cluster_passes_and_so_does_what_was_not_noted_then(deploy: Deploy) -> None:
     stashes: dict[str, Any] = {"c-identity": {"distribution": "kubernetes"}}
     assert deploy(stashes).titles() == deploy().titles()
     changed = {"version": "v1.33.5", "persistence": {"size": "9Gi"}, "labels": {"a": "b"}, "egress": "none"}
-    stashes = {"c-identity": MADE_AS}
+    stashes = {"c-identity": MADE_AS, "c-started": STARTED_WITH}
     assert deploy(stashes, **changed).titles() == deploy().titles()
 
 
@@ -82,7 +93,11 @@ finally:
 def ends(preview: bool, make: str, made_as: dict[str, Any]) -> tuple[str, list[str]]:
     """What a program says that has to end, and the kinds that it had registered by then."""
     program = ENDS.replace("MAKE", make).replace("PREVIEW", str(preview))
-    command = [sys.executable, "-c", program.replace("STASHES", repr({"c-identity": made_as}))]
+    command = [
+        sys.executable,
+        "-c",
+        program.replace("STASHES", repr({"c-identity": made_as, "c-started": STARTED_WITH})),
+    ]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 32, ended.stderr  # the engine's sign that the user has been told
     return ended.stderr, json.loads(ended.stdout)

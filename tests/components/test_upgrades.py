@@ -33,7 +33,7 @@ def test_no_secret_is_recorded(release: str, program: str) -> None:
             assert "-----BEGIN" not in str(value)
             if each.kind == "SecretPatch" and path.startswith(".data"):
                 assert value == "[secret]", f"{each.urn}{path}"
-            if each.kind == "Stash" and not each.name.endswith(("-identity", "-ready")):
+            if each.kind == "Stash" and not each.name.endswith(("-identity", "-started", "-ready")):
                 assert value == "[secret]", f"{each.urn}{path}"
 
 

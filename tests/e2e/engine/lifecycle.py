@@ -114,11 +114,11 @@ class Life:
             self.kubeconfig(key).write_text(result.outputs[key].value)
         return operations, result
 
-    def preview(self) -> Operations:
+    def preview(self, **options: Any) -> Operations:
         """What a deployment would do."""
         operations = Operations()
         self._give()
-        self.project.stack.preview(on_event=operations, color="never")
+        self.project.stack.preview(on_event=operations, color="never", **options)
         return operations
 
     def refresh(self) -> Operations:

@@ -154,7 +154,9 @@ def test_outage(life: Life) -> None:
 def test_empty_datastore(life: Life) -> None:
     """A cluster that starts empty has nothing of what the state says: a refresh finds out."""
     life.args("a")["persistence"] = {"type": "ephemeral"}
-    for operations in (life.preview(), life.up()[0]):
+    # It is refused unless the Stash is to forget what the cluster was made with.
+    (identity,) = (urn for urn in life.resources() if title(urn) == "Stash a-identity")
+    for operations in (life.preview(replace=[identity]), life.up(replace=[identity])[0]):
         compare(life, "`persistence.type` of `a`, which empties it", operations)
     compare(life, "`up --refresh` after that", life.up(refresh=True)[0])
     compare(life, "nothing", life.up()[0])
