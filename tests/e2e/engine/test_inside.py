@@ -87,7 +87,6 @@ def stacks(host: Host, kubelet_image: str, tmp_path_factory: pytest.TempPathFact
     args = {
         "namespace": namespace,
         "expose": {"source_cidrs": ["0.0.0.0/0"]},
-        "persistence": {"type": "ephemeral"},
         **variant("kubernetes"),
     }
     platform.write(PLATFORM.format(args=args))
@@ -130,6 +129,21 @@ def test_another_stack_makes_resources_inside(stacks: Stacks) -> None:
     assert stacks.inside.get("namespace", "shop")["metadata"]["uid"] == before
     stack.destroy()
     eventually(lambda: stacks.inside.run("get", "namespace", "shop").returncode)
+
+
+def test_new_authorities_after_a_restart(stacks: Stacks) -> None:
+    """Pods go on with the keys they started with, until somebody has them made anew."""
+    before = names(stacks.inside)
+    replaced = [f"Stash c-{each}" for each in ("client-ca", "server-ca")]
+    urns = stacks.resources()
+    stacks.up(replace=[urns[each] for each in replaced])
+    for workload in ("statefulset/c-server", "deployment/c-kubelet", "deployment/c-dns"):
+        stacks.control_plane("rollout", "restart", workload)
+        stacks.control_plane("rollout", "status", workload, "--timeout=120s")
+    assert eventually(lambda: names(stacks.inside)) == before
+    command = ("--command", "--", "sleep", "1000")
+    stacks.inside("run", "pod", "--image=docker.io/library/busybox:1.36", *command)
+    eventually(lambda: stacks.inside.get("pod", "pod")["status"].get("phase") == "Running")
 
 
 def test_destroy_of_what_is_inside_an_unreachable_cluster(stacks: Stacks) -> None:

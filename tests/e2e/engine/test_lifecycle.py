@@ -151,8 +151,19 @@ def test_outage(life: Life) -> None:
     assert life.inside("a").get("deployment", "web")["metadata"]["annotations"]["n"] == "3"
 
 
+def test_lost_data(life: Life) -> None:
+    """A cluster that starts empty has nothing of what the state says: the next refresh finds out."""
+    namespace = life.control_plane("a")
+    namespace("delete", "statefulset/a-server", "persistentvolumeclaim/data-a-server-0")
+    eventually(lambda: not namespace.get("pods", "-l", SERVER))
+    compare(life, "`up --refresh`, the servers of `a` and their claim being lost", life.up(refresh=True)[0])
+    compare(life, "`up --refresh` once more, as `a` is empty", life.up(refresh=True)[0])
+    compare(life, "nothing", life.up()[0])
+    running(life.inside("a"), "app=web", 1)
+
+
 def test_empty_datastore(life: Life) -> None:
-    """A cluster that starts empty has nothing of what the state says: a refresh finds out."""
+    """Its StatefulSet is replaced, and nothing that is inside by what the state says."""
     life.args("a")["persistence"] = {"type": "ephemeral"}
     # It is refused unless the Stash is to forget what the cluster was made with.
     (identity,) = (urn for urn in life.resources() if title(urn) == "Stash a-identity")
