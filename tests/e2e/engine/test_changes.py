@@ -13,6 +13,7 @@ import pytest
 from pulumi import automation
 
 from k3k_pulumi import direct
+from k3k_pulumi.identity import OF_A_CLUSTER, OF_A_STARTED_CLUSTER
 from tests.components.changes import COMPONENTS, OF_NAMESPACES, OF_POLICIES, Change
 from tests.components.changes import steps as planned
 from tests.components.conftest import event_loop_of_the_thread  # noqa: F401 - for the runs under mocks
@@ -121,7 +122,7 @@ def test_a_preview_replaces_what_the_page_says(deployed: Deployed) -> None:
     component = COMPONENTS["VirtualCluster"]
     base = deployed.args["VirtualCluster"]
     # Some exclude each other, so that there are two halves.
-    second = ("node_capacity", "policy", "require_network_policy", "sync")
+    second = ("dns.", "node_capacity", "policy", "require_network_policy")
     # The dev cluster's storage cannot grow, which its API server says in the preview.
     refused = (*component.refused, "persistence.size")
     halves = [
@@ -150,19 +151,18 @@ def test_a_preview_replaces_what_the_page_says(deployed: Deployed) -> None:
 
 
 def test_a_preview_refuses_another_cluster_in_its_place(deployed: Deployed) -> None:
-    component = COMPONENTS["VirtualCluster"]
-    args = deployed.args["VirtualCluster"]
-    changes = [each for each in component.changes if each.argument in component.refused]
-    for change in changes:
-        if change.argument not in ("mode", "servers"):
+    for noted in (OF_A_CLUSTER, OF_A_STARTED_CLUSTER):
+        args = deployed.args["VirtualCluster"]
+        changes = [change for change in COMPONENTS["VirtualCluster"].changes if change.argument in noted]
+        # There is one mode.
+        for change in (each for each in changes if each.argument != "mode"):
             args = change.after(args)
-    deployed.write(VirtualCluster=args)
-    with pytest.raises(automation.CommandError) as caught:
-        deployed.project.stack.preview(color="never")
-    for change in changes:
-        if change.argument not in ("mode", "servers"):
-            assert f"- {change.argument}: is '" in str(caught.value)
-    assert "Traceback" not in str(caught.value)
+        deployed.write(VirtualCluster=args)
+        with pytest.raises(automation.CommandError) as caught:
+            deployed.project.stack.preview(color="never")
+        for argument in noted.keys() - {"mode"}:
+            assert f"- {argument}: is '" in str(caught.value)
+        assert "Traceback" not in str(caught.value)
 
 
 def test_a_preview_refuses_a_smaller_volume_and_another_name(deployed: Deployed) -> None:
