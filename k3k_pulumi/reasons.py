@@ -71,23 +71,6 @@ def explain(host: Host, namespace: str, cluster: str, *, component: str | None =
     return "\n".join(f"  {_harmless(line)}" for line in (f"what namespace {namespace} says:", *lines))
 
 
-def causes(host: Host, namespace: str, cluster: str) -> list[str]:
-    """A line for each object that is not ready and says why, the most likely cause first.
-
-    What every start passes, such as a container that is being created, is none.
-
-    Raises:
-        DirectError: Nothing may be read, or the host does not answer.
-    """
-    seen = _look(host, namespace, cluster, None)
-    if len(seen.unread) == len(_OWNERS) + 2:
-        raise DirectError(seen.unread[0])
-    lines = list(_unfinished(seen))
-    for pod in seen.pods:
-        lines += (f"pod {pod['metadata']['name']}: {each.text}" for each in _pod(pod) if not each.passes)
-    return [_harmless(line) for line in lines]
-
-
 def _harmless(line: str) -> str:
     """A line of ours with words of others in it, logs among them, which may have a tenant's."""
     text = line.lstrip(" ")
