@@ -97,9 +97,9 @@ class Project:
         sdk = self._folder / _SDK
         sdk.parent.mkdir()
         (made / "nodejs").rename(sdk)
-        # Scripts of packages fetch plugins that are at hand.
+        # Scripts of other packages fetch plugins, which are at hand.
         self._run("npm", "ci", "--ignore-scripts", variables=variables)
-        self._run("node_modules/.bin/tsc", "--project", str(sdk), variables=variables)
+        self._run("npm", "run", "postinstall", "--prefix", _SDK, variables=variables)
 
     def _run(self, *command: str, variables: dict[str, str]) -> None:
         done = subprocess.run(
