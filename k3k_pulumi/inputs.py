@@ -134,6 +134,10 @@ def end_quietly() -> None:
 
 
 def _exit() -> None:
+    # The host's credentials, which the kubernetes client keeps in files until the interpreter's own end.
+    client = sys.modules.get("kubernetes.config.kube_config")
+    if client is not None:
+        client._cleanup_temp_files()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(_MESSAGE_SHOWN)

@@ -6,7 +6,8 @@ that the namespace says.
 
 Ready means reachable: pods may be ready in the host's own view long before, or without, an answer where
 Pulumi runs. A Stash is the proof of that answer: made after it, never without it, and made anew when the
-servers change. A deployment that got none asks again the next time, even where nothing has changed.
+servers change, or who may ask them. A deployment that got none asks again the next time, even where nothing
+has changed.
 """
 
 from __future__ import annotations
@@ -111,6 +112,7 @@ class Readiness:
                 "endpoint": endpoint,
                 "uid": metadata.apply(lambda known: known.get("uid")),
                 "generation": metadata.apply(lambda known: known.get("generation")),
+                "source_cidrs": [str(each) for each in self._spec.expose.source_cidrs],
             },
             opts=pulumi.ResourceOptions(
                 parent=self._cluster,
