@@ -3,7 +3,7 @@
     python -m tests.components.changes
 
 writes the tables there anew. Each row is computed: by what two runs of a program register under mocks, and by
-the rules of `plan`. `tests/e2e/engine/test_changes.py` holds the same plans against previews of the engine.
+the rules of `plan`.
 """
 
 from __future__ import annotations
