@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from k3k_pulumi.args import SharedModeNamespaceArgs, VirtualClusterArgs, VirtualClusterPolicyArgs
+    from k3k_pulumi.args import VirtualClusterArgs
     from k3k_pulumi.errors import InputError
+    from k3k_pulumi.policy_args import SharedModeNamespaceArgs, VirtualClusterPolicyArgs
     from k3k_pulumi.shared_mode_namespace import SharedModeNamespace
     from k3k_pulumi.virtual_cluster import VirtualCluster
     from k3k_pulumi.virtual_cluster_policy import VirtualClusterPolicy
@@ -24,11 +25,11 @@ __all__ = [
 _MODULES = {
     "InputError": "k3k_pulumi.errors",
     "SharedModeNamespace": "k3k_pulumi.shared_mode_namespace",
-    "SharedModeNamespaceArgs": "k3k_pulumi.args",
+    "SharedModeNamespaceArgs": "k3k_pulumi.policy_args",
     "VirtualCluster": "k3k_pulumi.virtual_cluster",
     "VirtualClusterArgs": "k3k_pulumi.args",
     "VirtualClusterPolicy": "k3k_pulumi.virtual_cluster_policy",
-    "VirtualClusterPolicyArgs": "k3k_pulumi.args",
+    "VirtualClusterPolicyArgs": "k3k_pulumi.policy_args",
 }
 
 

@@ -137,7 +137,7 @@ def _exit() -> None:
     # The host's credentials, which the kubernetes client keeps in files until the interpreter's own end.
     client = sys.modules.get("kubernetes.config.kube_config")
     if client is not None:
-        client._cleanup_temp_files()
+        client._cleanup_temp_files()  # noqa: SLF001 - there is no public way
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(_MESSAGE_SHOWN)

@@ -23,16 +23,12 @@ from pulumi.provider.experimental.component import ComponentProvider
 from pulumi.provider.provider import ConstructResult
 from pulumi.provider.server import ComponentInitError
 
-from k3k_pulumi.args import (
-    PolicyRulesArgs,
-    SharedModeNamespaceArgs,
-    VirtualClusterArgs,
-    VirtualClusterPolicyArgs,
-)
+from k3k_pulumi.args import VirtualClusterArgs
 from k3k_pulumi.errors import InputError
 from k3k_pulumi.inputs import HOW_TO_END
 from k3k_pulumi.model.text import nearest
 from k3k_pulumi.model.versions import LIBRARY
+from k3k_pulumi.policy_args import PolicyRulesArgs, SharedModeNamespaceArgs, VirtualClusterPolicyArgs
 from k3k_pulumi.shared_mode_namespace import SharedModeNamespace
 from k3k_pulumi.virtual_cluster import VirtualCluster
 from k3k_pulumi.virtual_cluster_policy import VirtualClusterPolicy

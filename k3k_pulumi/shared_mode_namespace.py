@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from k3k_pulumi import model
-from k3k_pulumi.args import SharedModeNamespaceArgs
 from k3k_pulumi.errors import InputError
 from k3k_pulumi.identity import OF_A_NAMESPACE, Identity
 from k3k_pulumi.inputs import host_name, naming, plain
 from k3k_pulumi.manifests.policy import cluster_objects, shared_mode_namespace
+from k3k_pulumi.policy_args import SharedModeNamespaceArgs
 from k3k_pulumi.resources import KubernetesObject, held
 
 if TYPE_CHECKING:

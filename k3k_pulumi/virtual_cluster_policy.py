@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 import pulumi
 
 from k3k_pulumi import model
-from k3k_pulumi.args import VirtualClusterPolicyArgs
 from k3k_pulumi.errors import InputError
 from k3k_pulumi.inputs import ended, host_name, is_later, naming, plain, when_made
 from k3k_pulumi.manifests.policy import cluster_objects, namespace_fields, namespace_objects, obstacles
+from k3k_pulumi.policy_args import VirtualClusterPolicyArgs
 from k3k_pulumi.resources import ExistingNamespace, KubernetesObject, place
 
 if TYPE_CHECKING:

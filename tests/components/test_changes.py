@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from k3k_pulumi.args import SharedModeNamespaceArgs, VirtualClusterArgs, VirtualClusterPolicyArgs
+from k3k_pulumi.args import VirtualClusterArgs
 from k3k_pulumi.identity import OF_A_CLUSTER, OF_A_NAMESPACE, OF_A_STARTED_CLUSTER
+from k3k_pulumi.policy_args import SharedModeNamespaceArgs, VirtualClusterPolicyArgs
 from tests.components.changes import COMPONENTS, ELSEWHERE, PAGE, Change, steps, table
 
 ARGUMENTS = {

@@ -4,11 +4,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from k3k_pulumi.args import VirtualClusterArgs, VirtualClusterPolicyArgs
+from k3k_pulumi.args import VirtualClusterArgs
 from k3k_pulumi.errors import InputError
 from k3k_pulumi.model import VirtualClusterPolicySpec, VirtualClusterSpec
 from k3k_pulumi.model.pod_security import SAFE_SYSCTLS, SECURITY_CONTEXT
 from k3k_pulumi.model.text import one_of
+from k3k_pulumi.policy_args import VirtualClusterPolicyArgs
 from tests.unit.support import manifests, spec
 
 LONG = "c" * 46
