@@ -9,7 +9,7 @@ import pulumi
 
 from k3k_pulumi.inputs import VirtualClusterInputError, ended, is_later, when_made
 from k3k_pulumi.model.later import LATER
-from k3k_pulumi.resources import place, provider_version
+from k3k_pulumi.resources import SECRET_OUTPUTS, place, provider_version
 
 if TYPE_CHECKING:
     from k3k_pulumi.model import VirtualClusterSpec
@@ -91,7 +91,7 @@ class _RunningSecret(pulumi.CustomResource):
 
     def __init__(self, name: str, id_: Text, parent: pulumi.Resource) -> None:
         opts = pulumi.ResourceOptions(
-            parent=parent, id=id_, version=provider_version(), additional_secret_outputs=["data"]
+            parent=parent, id=id_, version=provider_version(), additional_secret_outputs=SECRET_OUTPUTS
         )
         super().__init__("kubernetes:core/v1:Secret", name, {"metadata": None, "data": None}, opts)
 

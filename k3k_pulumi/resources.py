@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _DATA = {"ConfigMap": "data", "Secret": "stringData"}
 """Fields whose change makes the provider replace an object, unless the field is filled in by a patch."""
 _HOLD_DATA = {"Namespace", "PersistentVolumeClaim", "StatefulSet"}
+SECRET_OUTPUTS = ["data", "metadata"]
+"""Outputs of a Secret that are secret: `kubectl apply` writes all its data into an annotation, too."""
 _SKIP_AWAIT, _WAIT_FOR = "pulumi.com/skipAwait", "pulumi.com/waitFor"
 
 
@@ -168,6 +170,7 @@ class Objects:
             deleted_with=None if _must_end_first(manifest) else namespace,
             ignore_changes=_fields_of_others(manifest),
             aliases=_earlier_names(manifest),
+            additional_secret_outputs=SECRET_OUTPUTS if kind == "Secret" else None,
         )
         if kind in _HOLD_DATA:
             body = held(body, self._identity)
@@ -197,7 +200,7 @@ class Objects:
             parent=self._parent,
             depends_on=[shell],
             deleted_with=namespace or shell,
-            additional_secret_outputs=["data"] if is_secret else None,
+            additional_secret_outputs=SECRET_OUTPUTS if is_secret else None,
         )
         patch = {
             "apiVersion": body["apiVersion"],

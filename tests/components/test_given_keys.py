@@ -196,7 +196,7 @@ def test_all_keys_are_read_from_the_running_cluster(deploy: Deploy, args: dict[s
 
 def test_reads_are_secret(deploy: Deploy) -> None:
     done = deploy(secrets=running(create_pki("running"), {}), pki={"from_cluster": True})
-    assert {tuple(each.additionalSecretOutputs) for each in done.reads} == {("data",)}
+    assert {tuple(each.additionalSecretOutputs) for each in done.reads} == {("data", "metadata")}
     assert {each.name for each in done.reads} >= {"c-running-server-ca", "c-running-service-account-key"}
 
 
