@@ -56,6 +56,7 @@ def given_keys(
     """
     fields = list(spec.pki.given)
     known: pulumi.Output[Mapping[str, str]]
+    secrets: list[KeySecret] = []
     if spec.pki.from_cluster:
         from k3k_pulumi.running_keys import key_secrets  # imports what makes keys
 
@@ -72,6 +73,10 @@ def given_keys(
 
         empty = [f"pki.{field}: must be a string" for field in fields if not isinstance(values[field], str)]
         if found := empty or problems(values):
+            if secrets:
+                from k3k_pulumi.running_keys import located
+
+                found = [f"pki.from_cluster: {line}" for line in located(found, secrets)]
             raise ended(VirtualClusterInputError(f"VirtualCluster {name!r}", found))
         return values
 
@@ -105,7 +110,7 @@ def _running(
     placeholder: str,
 ) -> pulumi.Output[Mapping[str, str]]:
     """The keys of the cluster as it runs. A Secret that is not there ends the program."""
-    from k3k_pulumi.running_keys import missing, read
+    from k3k_pulumi.running_keys import read
 
     parts: list[pulumi.Output[Any]] = []
     for secret in secrets:
@@ -117,9 +122,9 @@ def _running(
         values: dict[str, str] = {}
         problems: list[str] = []
         for secret, (metadata, data) in zip(secrets, found, strict=True):
-            held = read(secret, data)
-            values |= held
-            problems += missing(spec, secret, metadata, held)
+            held = read(spec, secret, metadata, data)
+            values |= held.values
+            problems += [f"pki.from_cluster: {line}" for line in held.problems + held.missing]
         if problems:
             raise ended(VirtualClusterInputError(f"VirtualCluster {name!r}", problems))
         return values

@@ -7,8 +7,10 @@ the values in their place, and where a Secret of theirs has a name, that of the 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+import re
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from k3k_pulumi.cluster_pki import ClusterPki, KeyPair, ProbeToken
 from k3k_pulumi.manifests import virtual_cluster
@@ -63,38 +65,61 @@ def key_secrets(spec: VirtualClusterSpec) -> list[KeySecret]:
     return found
 
 
-def read(secret: KeySecret, data: Mapping[str, str] | None) -> dict[str, str]:
-    """The values a Secret holds, by the fields of `Pki`, those that it has.
+class Reading(NamedTuple):
+    """What a Secret holds.
 
-    Args:
-        secret: The Secret.
-        data: Its data as the host has it, in base64.
+    Attributes:
+        values: By the fields of `Pki`, those that it has.
+        problems: What must not be, a line for each: nobody knows whose keys these are, or what they are.
+        missing: What it does not have, a line for each.
     """
-    found = {}
-    for key, field in secret.fields.items():
-        if key in (data or {}):
-            text = base64.b64decode((data or {})[key]).decode()
-            # A line of kube-apiserver's --token-auth-file begins with the token.
-            found[field] = text.split(",")[0] if field == "probe_token" else text
-    return found
+
+    values: dict[str, str]
+    problems: list[str]
+    missing: list[str]
 
 
-def missing(
-    spec: VirtualClusterSpec, secret: KeySecret, metadata: object, found: Mapping[str, str]
-) -> list[str]:
-    """Why a Secret is not one that a running cluster can be taken over by, a line for each reason.
+def read(spec: VirtualClusterSpec, secret: KeySecret, metadata: object, data: object) -> Reading:
+    """The values a Secret holds; none where it is not this cluster's.
 
     Args:
         spec: The cluster.
         secret: The Secret.
         metadata: Of the Secret as the host has it.
-        found: What `read` found in it.
+        data: Its data as the host has it, in base64.
     """
     labels = (metadata.get("labels") if isinstance(metadata, Mapping) else None) or {}
     if labels.get(CLUSTER) != spec.name:
-        return [f"pki.from_cluster: {secret} has no label {CLUSTER}={spec.name}: it is not this cluster's"]
-    return [
-        f"pki.from_cluster: {secret} has no {key!r}: restore it, give the keys themselves, or leave pki out"
+        return Reading({}, [f"{secret} has no label {CLUSTER}={spec.name}: it is not this cluster's"], [])
+    found = Reading({}, [], [])
+    for key, field in secret.fields.items():
+        if not isinstance(data, Mapping) or key not in data:
+            found.missing.append(
+                f"{secret} has no {key!r}: restore it, give the keys themselves, or leave pki out"
+            )
+            continue
+        try:
+            text = base64.b64decode(data[key], validate=True).decode()
+        except ValueError:
+            found.problems.append(f"{secret}: {key!r} is no text in base64: restore it")
+            continue
+        # A line of kube-apiserver's --token-auth-file begins with the token.
+        found.values[field] = text.split(",")[0] if field == "probe_token" else text
+    return found
+
+
+def located(lines: Iterable[str], secrets: Iterable[KeySecret], given: Container[str] = ()) -> list[str]:
+    """Problems of keys, with the Secrets that these are in.
+
+    Args:
+        lines: As `model.pem.problems` has them.
+        secrets: The Secrets.
+        given: Fields of keys that are in no Secret.
+    """
+    places = {
+        field: f"{secret}, {key!r}"
+        for secret in secrets
         for key, field in secret.fields.items()
-        if field not in found
-    ]
+        if field not in given
+    }
+    return [re.sub(r"pki\.(\w+)", lambda found: places.get(found[1], found[0]), line) for line in lines]

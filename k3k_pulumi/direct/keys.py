@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 from k3k_pulumi import pki
 from k3k_pulumi.cluster_pki import ClusterPki, KeyPair
-from k3k_pulumi.host import DirectError, Host, Object, Ref
+from k3k_pulumi.host import DirectError, Host, Ref
 from k3k_pulumi.model import VirtualClusterSpec
+from k3k_pulumi.model.pem import problems
 from k3k_pulumi.model.pki import AUTHORITIES
-from k3k_pulumi.running_keys import KeySecret, key_secrets, missing, read
+from k3k_pulumi.running_keys import key_secrets, located, read
 
 
 def keys(host: Host, spec: VirtualClusterSpec) -> ClusterPki[str]:
@@ -19,11 +20,11 @@ def keys(host: Host, spec: VirtualClusterSpec) -> ClusterPki[str]:
 
     Raises:
         DirectError: a certificate without its key, or the other way round; or keys that are to be those of
-            the running cluster are not all there.
+            the running cluster are not all there; or a Secret that is not this cluster's, or whose content
+            is no key of it: whoever planted it would know the cluster's keys.
     """
-    kept = _read(host, spec)
     given = {field: value for field, value in spec.pki.given.items() if isinstance(value, str)}
-    kept |= given
+    kept = _read(host, spec, given) | given
     authorities = {name: _authority(spec, name, kept) for name in AUTHORITIES}
     return ClusterPki(
         **authorities,
@@ -47,21 +48,40 @@ def _authority(spec: VirtualClusterSpec, name: str, kept: Mapping[str, str]) -> 
     return pki.create_authority(f"{spec.name}-{name.replace('_', '-')}")
 
 
-def _read(host: Host, spec: VirtualClusterSpec) -> dict[str, str]:
-    """What the cluster's Secrets have, by the fields of `Pki`."""
+def _read(host: Host, spec: VirtualClusterSpec, given: Mapping[str, str]) -> dict[str, str]:
+    """What the cluster's Secrets have in place of what is not given, by the fields of `Pki`."""
+    secrets = key_secrets(spec)
     kept: dict[str, str] = {}
-    problems: list[str] = []
-    for secret in key_secrets(spec):
-        object_ = _get(host, secret)
-        found = read(secret, object_.get("data"))
-        kept |= found
-        problems += missing(spec, secret, object_.get("metadata"), found)
-    if problems and spec.pki.from_cluster:
+    found: list[str] = []
+    for secret in secrets:
+        object_ = host.get(Ref("v1", "Secret", secret.namespace, secret.name))
+        if object_ is None:
+            missing = [f"{secret} does not exist: restore it, give the keys themselves, or leave pki out"]
+        else:
+            held = read(spec, secret, object_.get("metadata"), object_.get("data"))
+            kept |= {field: value for field, value in held.values.items() if field not in given}
+            missing = held.missing
+            found += [
+                f"{line}; or, where you did not make it, delete it: its keys may be known to others"
+                for line in held.problems
+            ]
+        if spec.pki.from_cluster:
+            found += [f"pki.from_cluster: {line}" for line in missing]
+    # A half without the other one is told of by who looks for the pair.
+    whole = {field: value for field, value in kept.items() if _other_half(field) in {None, *kept}}
+    found += located(problems({**whole, **given}), secrets, given)
+    if found:
         raise DirectError(
-            "\n".join(f"virtual cluster {spec.namespace}/{spec.name}: {each}" for each in problems)
+            "\n".join(f"virtual cluster {spec.namespace}/{spec.name}: {each}" for each in found)
         )
     return kept
 
 
-def _get(host: Host, secret: KeySecret) -> Object:
-    return host.get(Ref("v1", "Secret", secret.namespace, secret.name)) or {}
+def _other_half(field: str) -> str | None:
+    """The field that a field of a CA belongs to; None where it stands alone."""
+    for name in AUTHORITIES:
+        halves = [f"{name}_certificate", f"{name}_key"]
+        if field in halves:
+            halves.remove(field)
+            return halves[0]
+    return None

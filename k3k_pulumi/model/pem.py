@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
@@ -15,6 +14,9 @@ from k3k_pulumi.model.later import Later
 from k3k_pulumi.model.pki import AUTHORITIES, OF_K3S
 
 _CERTIFICATE = re.compile(r"\s*-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\s*")
+_PRIVATE_KEY = re.compile(
+    r"\s*-----BEGIN ([A-Z]+ )?PRIVATE KEY-----[^-]+-----END (?(1)\1)PRIVATE KEY-----\s*"
+)
 _SEC1 = re.compile(r"\s*-----BEGIN EC PRIVATE KEY-----[^-]+-----END EC PRIVATE KEY-----\s*")
 _TOKEN = re.compile(r"[A-Za-z0-9._-]{16,256}")
 
@@ -63,9 +65,10 @@ def _authority(name: str, given: Mapping[str, str | Later]) -> Iterator[str]:
 
 def _certificate_problem(pem: str) -> str | None:
     """What is wrong with a CA's certificate."""
+    # The library has errors of many kinds for what others made up, some of no common base: any means no.
     try:
         found = _load(pem) if _CERTIFICATE.fullmatch(pem) else None
-    except ValueError:
+    except Exception:
         found = None
     if found is None:
         return "must be one certificate in PEM (BEGIN CERTIFICATE)"
@@ -73,7 +76,7 @@ def _certificate_problem(pem: str) -> str | None:
         is_authority = found.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
         found.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
         is_authority &= found.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
-    except (x509.ExtensionNotFound, ValueError):
+    except Exception:
         is_authority = False
     if not is_authority:
         return (
@@ -82,7 +85,7 @@ def _certificate_problem(pem: str) -> str | None:
         )
     try:
         found.verify_directly_issued_by(found)
-    except (InvalidSignature, UnsupportedAlgorithm, TypeError, ValueError):
+    except Exception:
         return "must be self-signed: whom else its issuer vouches for would be let in as well"
     now = datetime.datetime.now(datetime.UTC)
     if found.not_valid_after_utc <= now:
@@ -95,9 +98,11 @@ def _certificate_problem(pem: str) -> str | None:
 def _key_problem(pem: str) -> str | None:
     """What is wrong with a private key."""
     try:
-        key = load_pem_private_key(pem.encode(), None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        return "must be a private key in PEM, without a password"
+        key = load_pem_private_key(pem.encode(), None) if _PRIVATE_KEY.fullmatch(pem) else None
+    except Exception:
+        key = None
+    if key is None:
+        return "must be one private key in PEM, without a password and with nothing beside it"
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(
         key.curve, ec.SECP256R1 | ec.SECP384R1 | ec.SECP521R1
     ):

@@ -212,3 +212,21 @@ def test_secrets_that_are_not_the_clusters_are_refused(preview: bool) -> None:
         "  - pki.from_cluster: Secret c-etcd-ca in namespace team-c-control-plane has no label "
         "k3k-pulumi.io/cluster=c: it is not this cluster's"
     )
+
+
+def test_what_secrets_hold_is_looked_at(preview: bool) -> None:
+    secrets = running(create_pki("running"), {})
+    planes = "team-c-control-plane"
+    other = base64.b64encode(create_authority("other").key.encode()).decode()
+    secrets[f"{planes}/c-client-ca"]["data"]["tls.key"] = other
+    said = ended(preview=preview, plain={"from_cluster": True}, secrets=secrets)
+    secret = f"Secret c-client-ca in namespace {planes}"
+    assert said.startswith(
+        f"VirtualCluster 'c': pki.from_cluster: {secret}, 'tls.key': does not belong to {secret}, 'tls.crt'"
+    )
+    assert "BEGIN" not in said
+    secrets[f"{planes}/c-client-ca"]["data"]["tls.key"] = "//4="
+    said = ended(preview=preview, plain={"from_cluster": True}, secrets=secrets)
+    assert said.startswith(
+        f"VirtualCluster 'c': pki.from_cluster: {secret}: 'tls.key' is no text in base64: restore it"
+    )

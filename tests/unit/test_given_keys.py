@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
+from cryptography.x509 import load_pem_x509_certificate
 from cryptography.x509.oid import NameOID
 
 from k3k_pulumi.errors import InputError
@@ -77,9 +79,22 @@ NOT_A_CA = (
 )
 NOT_SELF_SIGNED = "must be self-signed: whom else its issuer vouches for would be let in as well"
 NOT_A_CERTIFICATE = "must be one certificate in PEM (BEGIN CERTIFICATE)"
-NOT_A_KEY = "must be a private key in PEM, without a password"
+NOT_A_KEY = "must be one private key in PEM, without a password and with nothing beside it"
 NOT_EC = "must be an EC key of the curve P-256, P-384 or P-521"
 TOKEN = "must be 16 to 256 letters, digits, '.', '_' and '-'"
+
+
+def patched(old: bytes, new: bytes) -> str:
+    """A CA's certificate that is no more what it was: the bytes stand elsewhere than the library expects."""
+    der = load_pem_x509_certificate(OWN.certificate.encode()).public_bytes(Encoding.DER)
+    assert old in der
+    body = base64.encodebytes(der.replace(old, new)).decode()
+    return f"-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n"
+
+
+VERSION_3, VERSION_5 = bytes.fromhex("a003020102"), bytes.fromhex("a003020104")
+KEY_USAGE, KEY_IDENTIFIER = bytes.fromhex("551d0f"), bytes.fromhex("551d0e")
+P_256, NO_CURVE = bytes.fromhex("2a8648ce3d030107"), bytes.fromhex("2a8648ce3d03017f")
 
 
 def pair(certificate: Any, key: Any, name: str = "server_ca") -> dict[str, Any]:
@@ -135,6 +150,22 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (pair("nonsense", OWN.key), f"server_ca_certificate: {NOT_A_CERTIFICATE}"),
     (pair(OWN.certificate * 2, OWN.key), f"server_ca_certificate: {NOT_A_CERTIFICATE}"),
     (pair(OWN.certificate.replace("M", "N"), OWN.key), f"server_ca_certificate: {NOT_A_CERTIFICATE}"),
+    (
+        pair(patched(VERSION_3, VERSION_5), OWN.key),
+        f"server_ca_certificate: {NOT_A_CERTIFICATE}",
+    ),
+    (
+        pair(patched(KEY_USAGE, KEY_IDENTIFIER), OWN.key),
+        f"server_ca_certificate: {NOT_A_CA}",
+    ),
+    (
+        pair(patched(P_256, NO_CURVE), OWN.key),
+        f"server_ca_certificate: {NOT_SELF_SIGNED}",
+    ),
+    (pair(OWN.certificate, OWN.key + OTHER.key), f"server_ca_key: {NOT_A_KEY}"),
+    (pair(OWN.certificate, OWN.key + OWN.certificate), f"server_ca_key: {NOT_A_KEY}"),
+    (pair(OWN.certificate, f"of the vault\n{OWN.key}"), f"server_ca_key: {NOT_A_KEY}"),
+    (pair(OWN.certificate + OWN.key, OWN.key), f"server_ca_certificate: {NOT_A_CERTIFICATE}"),
     (pair(OWN.key, OWN.key), f"server_ca_certificate: {NOT_A_CERTIFICATE}"),
     (pair(certificate(EC, ca=False), pem(EC)), f"server_ca_certificate: {NOT_A_CA}"),
     (pair(certificate(EC, signs=False), pem(EC)), f"server_ca_certificate: {NOT_A_CA}"),
