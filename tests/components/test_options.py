@@ -105,5 +105,5 @@ def test_only_what_others_write_is_ignored_and_only_keys_are_secret(preview: boo
         ignored = {"pulumi:index:Stash": ["input"], "kubernetes:core/v1:Service": ["spec.ports"]}
         found = list(each.request.ignoreChanges)
         assert found in ([], ignored.get(each.type, [])), f"{each.type} {each.name}"
-        secret = ["data"] if each.type.endswith(":SecretPatch") else []
+        secret = ["data", "metadata"] if each.type.endswith((":Secret", ":SecretPatch")) else []
         assert list(each.request.additionalSecretOutputs) == secret or each.type == "pulumi:index:Stash"
