@@ -21,6 +21,7 @@ FIELD_MANAGER = "k3k-pulumi"
 REQUEST_TIMEOUT = 30.0  # seconds
 RETRY_SECONDS = 0.5  # before asking a host again that did not answer
 _LOG_BYTES = 16384
+REWRITES = 10  # of one object, while others write it
 WATCH_SECONDS = 60  # a watch that hears nothing for so long is opened anew
 
 Object = dict[str, Any]
@@ -226,22 +227,26 @@ class Host:
             )
 
     def rewrite_managed_fields(
-        self, ref: Ref, change: Callable[[Entries], Entries]
+        self, ref: Ref, change: Callable[[Entries], Entries], *, dry_run: bool = False
     ) -> tuple[Entries, Entries]:
         """Says anew who manages which fields of an object; nothing else of it changes.
 
         Args:
             ref: the object. One that is gone has no managers.
             change: what becomes of the entries of `managedFields`; asked again when somebody else wrote.
+            dry_run: whether nothing is to be written.
 
         Returns:
             The entries before and after.
+
+        Raises:
+            DirectError: refused, or others write the object all the time.
         """
-        while True:
+        for _ in range(REWRITES):
             metadata: Object = (self.get(ref) or {}).get("metadata", {})
             before: Entries = metadata.get("managedFields") or []
             after = change(before)
-            if after == before:
+            if after == before or dry_run:
                 return before, after
             version = metadata["resourceVersion"]
             with self._errors(str(ref)), suppress(ConflictError):
@@ -255,6 +260,7 @@ class Host:
                     _request_timeout=REQUEST_TIMEOUT,
                 )
                 return before, after
+        raise DirectError(f"{ref}: others wrote it {REWRITES} times meanwhile: try again")
 
     @contextmanager
     def _errors(self, subject: str) -> Iterator[None]:

@@ -13,13 +13,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import queue
 import re
 import sys
-from collections.abc import Iterator, Mapping
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator, Mapping, Set
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar, cast
 
-from k3k_pulumi.host import DirectError, Host, KubeconfigError, Object, Ref
+from k3k_pulumi.host import DirectError, Host, KubeconfigError, Object, Ref, UnreachableError
+from k3k_pulumi.printable import printable
 
+Result = TypeVar("Result")
+
+ANSWER_SECONDS = 60.0
+"""How long a cluster may take for one object, or to be connected to."""
+_LONGEST = 500  # characters of a line
 _OF_PULUMI = re.compile(r"pulumi-kubernetes-[0-9a-f]+")
 _SECRET = "4dabf18193072939515e22adb298388d"  # noqa: S105 - marks a secret in a state; no secret itself
 _PLAINTEXT = "plaintext"
@@ -33,51 +42,145 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.parse_args(arguments)
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be freed")
+    dry_run = parser.parse_args(arguments).dry_run
     try:
-        freed = free(_read(sys.stdin.read()))
-    except (DirectError, StateError) as error:
-        print(error, file=sys.stderr)
+        done = free(_read(sys.stdin.read()), dry_run=dry_run)
+    except StateError as error:
+        print(printable(str(error), _LONGEST), file=sys.stderr)
         return 1
-    for line in freed:
+    for line in done.lines:
         print(line)
-    print(f"{len(freed)} object{'' if len(freed) == 1 else 's'} freed of old field managers", file=sys.stderr)
-    return 0
+    for line in done.errors:
+        print(line, file=sys.stderr)
+    count = f"{len(done.lines)} object{'' if len(done.lines) == 1 else 's'}"
+    print(f"{count} {'would be ' if dry_run else ''}freed of old field managers", file=sys.stderr)
+    return 1 if done.errors else 0
 
 
 class StateError(ValueError):
     """What was read is no state of a stack, or one whose secrets cannot be read."""
 
 
-def free(state: Mapping[str, Any]) -> list[str]:
-    """Takes from field managers of a lost state what resources of a new one own; a line for each object.
+class Freed(NamedTuple):
+    """What was done.
+
+    Attributes:
+        lines: One for each object that was freed, and of whom.
+        errors: One for each cluster or object that could not be looked at.
+    """
+
+    lines: list[str]
+    errors: list[str]
+
+
+def free(state: Mapping[str, Any], *, dry_run: bool = False) -> Freed:
+    """Takes from field managers of a lost state what resources of a new one own.
+
+    Each provider's cluster is looked at by itself: one that is gone, or whose API server answers what it
+    likes (that of a virtual cluster is its tenant's), keeps no other one from being freed.
 
     Args:
         state: As `pulumi stack export --show-secrets` prints it.
+        dry_run: Whether nothing is to be changed.
 
     Raises:
         StateError: no such state.
-        DirectError: a cluster does not answer, or refused a request.
     """
     try:
         resources = state["deployment"].get("resources") or []  # none in a stack that has never been deployed
     except (KeyError, TypeError, AttributeError):
         raise StateError(_NO_STATE) from None
-    hosts: dict[str, Host] = {}
-    managers: dict[tuple[str, Ref], set[str]] = {}
+    clusters: dict[str, dict[Ref, set[str]]] = {}
+    for ref, manager, provider in _applied(resources):
+        clusters.setdefault(provider, {}).setdefault(ref, set()).add(manager)
+    # Two providers may lead to one cluster: whom one of them applies for is no old manager for the other.
+    living = {each for managers in clusters.values() for own in managers.values() for each in own}
+    done = Freed([], [])
+    for provider, managers in clusters.items():
+        _free_cluster(_Cluster(resources, provider), managers, living, done, dry_run=dry_run)
+    return done
+
+
+@dataclass
+class _Cluster:
+    """The cluster of a provider, which a resource names as `<urn>::<id>`."""
+
+    resources: list[Mapping[str, Any]]
+    provider: str
+
+    @property
+    def urn(self) -> str:
+        return self.provider.rpartition("::")[0]
+
+    def connect(self) -> Host:
+        inputs = next((each.get("inputs") or {} for each in self.resources if each["urn"] == self.urn), {})
+        kubeconfig, context = _plain(inputs.get("kubeconfig")), _plain(inputs.get("context"))
+        try:
+            return _in_time(lambda: Host.of_provider(kubeconfig, context))
+        except KubeconfigError:
+            raise DirectError("has no usable kubeconfig") from None
+
+
+def _free_cluster(
+    cluster: _Cluster, managers: Mapping[Ref, set[str]], living: Set[str], done: Freed, *, dry_run: bool
+) -> None:
+    """Frees the objects of one cluster, and adds to what was done."""
+
+    def failed(error: Exception) -> None:
+        # Of what nobody foresaw only the kind is told: it may have a credential in it.
+        text = (
+            str(error) if isinstance(error, DirectError) else f"no answer of an API server ({_kind(error)})"
+        )
+        done.errors.append(printable(f"provider {cluster.urn}: {text}", _LONGEST))
+
     try:
-        for ref, manager, provider in _applied(resources):
-            if provider not in hosts:
-                hosts[provider] = _connect(resources, provider)
-            managers.setdefault((provider, ref), set()).add(manager)
-        lines = []
-        for (provider, ref), own in _of_one_cluster(managers, hosts).items():
-            if freed := _free(hosts[provider], ref, own):
-                lines.append(f"{ref}: {', '.join(freed)}")
-        return lines
-    finally:
-        for host in hosts.values():
-            host.close()
+        host = cluster.connect()
+    except StateError:
+        raise
+    except Exception as error:
+        failed(error)
+        return
+    for ref, own in managers.items():
+        try:
+            freed = _in_time(lambda ref=ref, own=own: _free(host, ref, own, living, dry_run=dry_run))
+        except (UnreachableError, _LateError) as error:
+            failed(error)
+            return
+        except Exception as error:
+            failed(error)
+        else:
+            if freed:
+                done.lines.append(printable(f"{ref}: {', '.join(freed)}", _LONGEST))
+    host.close()
+
+
+def _kind(error: Exception) -> str:
+    return type(error).__name__
+
+
+class _LateError(DirectError):
+    """An API server takes its time."""
+
+
+def _in_time(call: Callable[[], Result]) -> Result:
+    """What a call returns or raises, in a thread of its own: who drips an answer is not waited for."""
+    answer: queue.SimpleQueue[tuple[Result | None, Exception | None]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            answer.put((call(), None))
+        except Exception as error:
+            answer.put((None, error))
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        result, error = answer.get(timeout=ANSWER_SECONDS)
+    except queue.Empty:
+        raise _LateError(f"does not answer within {ANSWER_SECONDS:g} s") from None
+    if error is not None:
+        raise error
+    return cast("Result", result)
 
 
 def _read(text: str) -> Any:
@@ -94,32 +197,13 @@ def _applied(resources: list[Mapping[str, Any]]) -> Iterator[tuple[Ref, str, str
         manager = outputs.get("__fieldManager")
         if not each["type"].startswith("kubernetes:") or not manager or each.get("external"):
             continue
-        metadata = outputs.get("metadata") or {}
-        ref = Ref(outputs["apiVersion"], outputs["kind"], metadata.get("namespace", ""), metadata["name"])
-        yield ref, manager, each["provider"]
-
-
-def _of_one_cluster(
-    managers: Mapping[tuple[str, Ref], set[str]], hosts: Mapping[str, Host]
-) -> dict[tuple[str, Ref], set[str]]:
-    """The same, with the managers together that act on one object by different providers."""
-    first: dict[tuple[str, Ref], tuple[str, Ref]] = {}
-    joined: dict[tuple[str, Ref], set[str]] = {}
-    for (provider, ref), own in managers.items():
-        key = first.setdefault((hosts[provider].address, ref), (provider, ref))
-        joined.setdefault(key, set()).update(own)
-    return joined
-
-
-def _connect(resources: list[Mapping[str, Any]], reference: str) -> Host:
-    """The cluster of a provider, which a resource names as `<urn>::<id>`."""
-    urn = reference.rpartition("::")[0]
-    inputs = next((each.get("inputs") or {} for each in resources if each["urn"] == urn), {})
-    kubeconfig, context = _plain(inputs.get("kubeconfig")), _plain(inputs.get("context"))
-    try:
-        return Host.of_provider(kubeconfig, context)
-    except KubeconfigError:
-        raise StateError(f"provider {urn}: has no usable kubeconfig") from None
+        metadata = _plain(outputs.get("metadata"))  # that of Secrets is secret
+        if not isinstance(metadata, Mapping):
+            continue
+        namespace, name = metadata.get("namespace", ""), metadata.get("name")
+        ref = Ref(outputs.get("apiVersion"), outputs.get("kind"), namespace, name)
+        if all(isinstance(part, str) for part in ref):
+            yield ref, manager, each["provider"]
 
 
 def _plain(value: Any) -> Any:
@@ -131,31 +215,45 @@ def _plain(value: Any) -> Any:
     return json.loads(value[_PLAINTEXT])
 
 
-def _free(host: Host, ref: Ref, own: set[str]) -> list[str]:
+def _free(host: Host, ref: Ref, own: Set[str], living: Set[str], *, dry_run: bool) -> list[str]:
     """Takes from other managers of Pulumi's what `own` have in an object; the names of those."""
 
     def without_old(entries: list[Object]) -> list[Object]:
         ours: Object = {}
         for entry in entries:
-            if entry["manager"] in own and entry["operation"] == "Apply":
-                ours = _union(ours, entry.get("fieldsV1") or {})
+            if _is_whole(entry) and entry["manager"] in own and entry["operation"] == "Apply":
+                ours = _union(ours, entry["fieldsV1"])
         kept = []
         for entry in entries:
-            if not _is_old(entry, own):
+            if not _is_whole(entry) or not _is_old(entry, living):
                 kept.append(entry)
-            elif left := _difference(entry.get("fieldsV1") or {}, ours):
+            elif left := _difference(entry["fieldsV1"], ours):
                 kept.append({**entry, "fieldsV1": left})
         return kept
 
-    before, after = host.rewrite_managed_fields(ref, without_old)
+    before, after = host.rewrite_managed_fields(ref, without_old, dry_run=dry_run)
     return sorted({entry["manager"] for entry in before if entry not in after})
 
 
-def _is_old(entry: Mapping[str, Any], own: set[str]) -> bool:
+def _is_whole(entry: Any) -> bool:
+    """Whether an entry is as the Kubernetes API has it; a tenant's API server may say anything."""
+    return (
+        isinstance(entry, dict)
+        and isinstance(entry.get("manager"), str)
+        and isinstance(entry.get("operation"), str)
+        and _is_tree(entry.get("fieldsV1"))
+    )
+
+
+def _is_tree(fields: Any) -> bool:
+    return isinstance(fields, dict) and all(map(_is_tree, fields.values()))
+
+
+def _is_old(entry: Mapping[str, Any], living: Set[str]) -> bool:
     return (
         entry["operation"] == "Apply"
         and "subresource" not in entry
-        and entry["manager"] not in own
+        and entry["manager"] not in living
         and _OF_PULUMI.fullmatch(entry["manager"]) is not None
     )
 
