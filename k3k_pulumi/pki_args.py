@@ -41,6 +41,6 @@ class PkiArgs(TypedDict, total=False):
     """Token that encrypts K3s' keys in its datastore; only with `k3s`. Secret. Takes an Output."""
     probe_token: Optional[pulumi.Input[str]]
     (
-        "Token of the readiness probes; only with `k3s`. Not secret: it stands in clear in the StatefulSet, and "
-        "its user has no rights. So no token that is used elsewhere. Takes an Output."
+        "Token of the readiness probes; only with `k3s`. Not secret: it stands in clear in the StatefulSet, "
+        "and its user has no rights. So no token that is used elsewhere. Takes an Output."
     )

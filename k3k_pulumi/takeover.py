@@ -19,6 +19,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, TypeVar, cast
 
 from k3k_pulumi.host import DirectError, Host, KubeconfigError, Object, Ref, UnreachableError
@@ -117,7 +118,7 @@ class _Cluster:
         inputs = next((each.get("inputs") or {} for each in self.resources if each["urn"] == self.urn), {})
         kubeconfig, context = _plain(inputs.get("kubeconfig")), _plain(inputs.get("context"))
         try:
-            return _in_time(lambda: Host.of_provider(kubeconfig, context))
+            return _in_time(partial(Host.of_provider, kubeconfig, context))
         except KubeconfigError:
             raise DirectError("has no usable kubeconfig") from None
 
@@ -129,9 +130,8 @@ def _free_cluster(
 
     def failed(error: Exception) -> None:
         # Of what nobody foresaw only the kind is told: it may have a credential in it.
-        text = (
-            str(error) if isinstance(error, DirectError) else f"no answer of an API server ({_kind(error)})"
-        )
+        kind = type(error).__name__
+        text = str(error) if isinstance(error, DirectError) else f"no answer of an API server ({kind})"
         done.errors.append(printable(f"provider {cluster.urn}: {text}", _LONGEST))
 
     try:
@@ -143,7 +143,7 @@ def _free_cluster(
         return
     for ref, own in managers.items():
         try:
-            freed = _in_time(lambda ref=ref, own=own: _free(host, ref, own, living, dry_run=dry_run))
+            freed = _in_time(partial(_free, host, ref, own, living, dry_run=dry_run))
         except (UnreachableError, _LateError) as error:
             failed(error)
             return
@@ -153,10 +153,6 @@ def _free_cluster(
             if freed:
                 done.lines.append(printable(f"{ref}: {', '.join(freed)}", _LONGEST))
     host.close()
-
-
-def _kind(error: Exception) -> str:
-    return type(error).__name__
 
 
 class _LateError(DirectError):
@@ -201,9 +197,9 @@ def _applied(resources: list[Mapping[str, Any]]) -> Iterator[tuple[Ref, str, str
         if not isinstance(metadata, Mapping):
             continue
         namespace, name = metadata.get("namespace", ""), metadata.get("name")
-        ref = Ref(outputs.get("apiVersion"), outputs.get("kind"), namespace, name)
-        if all(isinstance(part, str) for part in ref):
-            yield ref, manager, each["provider"]
+        parts: list[Any] = [outputs.get("apiVersion"), outputs.get("kind"), namespace, name]
+        if all(isinstance(part, str) for part in parts):
+            yield Ref(*parts), manager, each["provider"]
 
 
 def _plain(value: Any) -> Any:
