@@ -8,18 +8,20 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import watch
+from tests.e2e.conftest import Host, unique, watch
 from tests.e2e.support.engine import Failure, Project
 from tests.e2e.support.kubectl import Kubectl
+from tests.e2e.support.objects import storage_class
 
 pytestmark = [pytest.mark.needs_engine, pytest.mark.xdist_group("recovery")]
 
 LIMIT = 30
 SLACK = 30
 """Seconds for the look at the host, on a machine that is busy."""
-NOTHING = "registry.invalid/nothing:1"
+PLENTY = "5m"
 KEEP = {"create", "update", "same"}
 """Operations of the engine that replace and delete nothing."""
+NOTHING = "registry.invalid/nothing:1"
 PROGRAM = """
 import pulumi
 from k3k_pulumi import VirtualCluster
@@ -38,6 +40,20 @@ def project(
     project.stack.destroy()
 
 
+@pytest.fixture
+def missing(host: Host) -> Iterator[str]:
+    """The name of a StorageClass that nobody has made."""
+    name = unique("class")
+    yield name
+    host.kubectl("delete", "storageclass", name, "--ignore-not-found")
+
+
+def claim(control_plane: Kubectl) -> str:
+    """uid of the servers' claim."""
+    (found,) = control_plane.get("persistentvolumeclaims")
+    return str(found["metadata"]["uid"])
+
+
 def check(failure: Failure, limit: int, *told: str) -> None:
     """That the deployment has failed as it should, in time, and has replaced nothing."""
     for words in told:
@@ -47,6 +63,48 @@ def check(failure: Failure, limit: int, *told: str) -> None:
     for name, seconds in failure.seconds.items():
         assert seconds <= limit + SLACK, f"{name}: {seconds} s"
     assert failure.operations <= KEEP
+
+
+def test_what_stops_the_pods_is_told_and_mended(
+    host: Host, namespace: Kubectl, project: Project, missing: str
+) -> None:
+    """A full quota and no StorageClass, a bad image of the kubelet, then of the servers."""
+    args: dict[str, Any] = {
+        "namespace": unique("r"),
+        "control_plane_namespace": namespace.namespace,
+        "create_control_plane_namespace": False,
+        "persistence": {"storage_class": missing},
+        "distribution": "kubernetes",
+        "ready_timeout": f"{LIMIT}s",
+    }
+    namespace("create", "quota", "full", "--hard=pods=0")
+    late = f"VirtualCluster 'c': not ready within {LIMIT}s\n"
+    check(
+        project.failure(PROGRAM.format(args=args)),
+        LIMIT,
+        late,
+        "StatefulSet c-server: FailedCreate: ",
+        "Deployment c-kubelet: FailedCreate: ",
+        "exceeded quota: full, requested: pods=1, used: pods=0, limited: pods=0",
+        "PersistentVolumeClaim data-c-server-0: Pending: ProvisioningFailed: "
+        f'storageclass.storage.k8s.io "{missing}" not found',
+    )
+
+    before = claim(namespace)
+    namespace("delete", "quota", "full")
+    host.kubectl.apply(storage_class(missing, like=host.kubectl.get("storageclasses")[0]))
+    args["images"] = {"kubelet": NOTHING}
+    failure = project.failure(PROGRAM.format(args=args))
+    check(failure, LIMIT, late, "container kubelet: waiting: ", f'image "{NOTHING}"')
+
+    args["images"] = {"server": NOTHING}
+    failure = project.failure(PROGRAM.format(args=args))
+    check(failure, LIMIT, late, "container kube-apiserver: waiting: ", f'image "{NOTHING}"')
+
+    args.update(images=None, ready_timeout=PLENTY)
+    assert project.changes(PROGRAM.format(args=args)).keys() <= KEEP
+    assert claim(namespace) == before
+    assert set(project.stack.preview(expect_no_changes=True).change_summary) == {"same"}
 
 
 def test_what_stops_the_way_into_a_cluster_is_told_and_mended(
@@ -88,6 +146,6 @@ def test_what_stops_the_way_into_a_cluster_is_told_and_mended(
     assert failure.seconds.keys() == {"c-ready", "c-dns"}
 
     # The engine takes the servers for made and has nothing to change; the proof is asked for again.
-    args.update(ready_timeout="5m", images=None, expose={"source_cidrs": ["0.0.0.0/0"]})
+    args.update(ready_timeout=PLENTY, images=None, expose={"source_cidrs": ["0.0.0.0/0"]})
     assert project.changes(PROGRAM.format(args=args)).keys() <= KEEP
     assert set(project.stack.preview(expect_no_changes=True).change_summary) == {"same"}
