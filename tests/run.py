@@ -131,10 +131,10 @@ def is_whole(session: pytest.Session, folder: Path = ROOT / "tests/e2e") -> bool
 
 
 @contextmanager
-def locked(folder: Path, name: str) -> Iterator[None]:
-    """Holds a lock among the run's processes."""
+def locked(folder: Path, name: str, *, shared: bool = False) -> Iterator[None]:
+    """Holds a lock among the run's processes, together with all who hold it as a shared one, or alone."""
     with (folder / f"{name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
 
 

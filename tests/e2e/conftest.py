@@ -126,6 +126,20 @@ def _not_yours() -> None:
 
 
 @pytest.fixture
+def every_node(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every node of the host takes pods while a test looks where they go."""
+    with run.locked(request.config.stash[run.FOLDER], "nodes", shared=True):
+        yield
+
+
+@pytest.fixture
+def a_node_less(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test may take a node of the host's out of service: nobody counts on it meanwhile."""
+    with run.locked(request.config.stash[run.FOLDER], "nodes"):
+        yield
+
+
+@pytest.fixture
 def priority(host: Host) -> Iterator[str]:
     """A PriorityClass of the host, below all others."""
     name = unique("low")

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from k3k_pulumi import direct
 from tests.e2e.conftest import Host, MakeCluster
 from tests.e2e.support.clusters import View, running, variant
@@ -119,6 +121,7 @@ def service(name: str, **spec: Any) -> Object:
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
 
 
+@pytest.mark.usefixtures("every_node")
 def test_what_is_answered_beyond_the_clusters_own_names(
     host: Host, make_cluster: MakeCluster, namespace: Kubectl
 ) -> None:

@@ -13,6 +13,8 @@ from tests.e2e.support.kubectl import Kubectl, KubectlError
 from tests.e2e.support.objects import deployment
 from tests.e2e.support.polling import eventually
 
+pytestmark = pytest.mark.usefixtures("a_node_less")
+
 
 def test_drain_moves_a_deployment(host: Host, cluster: View, inside: Kubectl) -> None:
     inside.apply(deployment("web", 3, affinity=_preferring(_nodes(host)[0])))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.e2e.conftest import Host, MakeCluster
 from tests.e2e.support.clusters import View, both, running
 from tests.e2e.support.device_plugin import PER_NODE
@@ -34,6 +36,7 @@ def hostname(host: Host, node: str) -> str:
 
 
 @both
+@pytest.mark.usefixtures("every_node")
 def test_a_daemon_set_runs_one_pod_on_each_node_that_is_used(
     host: Host, cluster: View, inside: Kubectl
 ) -> None:
@@ -70,6 +73,7 @@ def test_drain_inside_replaces_the_pods_of_a_node(cluster: View, inside: Kubectl
     assert set(cluster.host_pods(namespace=inside.namespace)) == {pod["metadata"]["name"] for pod in after}
 
 
+@pytest.mark.usefixtures("every_node")
 def test_mirrored_nodes_are_those_of_the_host_and_leave_no_right_behind(
     host: Host, make_cluster: MakeCluster, gpus: str
 ) -> None:

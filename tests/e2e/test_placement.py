@@ -30,6 +30,7 @@ def unscheduled(inside: Kubectl, name: str) -> str:
     return found[0].get("message", "") if found else ""
 
 
+@pytest.mark.usefixtures("every_node")
 def test_anti_affinity_counts_pods_of_the_meant_namespaces(inside: Kubectl) -> None:
     inside.apply(deployment("apart", 2, affinity=apart()))
     pods = running(inside, "app=apart", 2)

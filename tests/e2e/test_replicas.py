@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e.conftest import MakeCluster
 from tests.e2e.support.clusters import View, both, identity, running
 from tests.e2e.support.lease import TAKEOVER_SECONDS, leader, leads_since
@@ -76,6 +78,7 @@ def uids(pods: list[Any]) -> set[str]:
 
 
 @both
+@pytest.mark.usefixtures("every_node")
 def test_leader_killed_while_pods_are_made(make_cluster: MakeCluster, tmp_path: Path) -> None:
     view = make_cluster(kubelet_replicas=2)
     replicas = running(view.control_plane, KUBELET, 2)

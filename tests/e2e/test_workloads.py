@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.e2e.support.clusters import View, both, running
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.objects import container, deployment, pod, shell
@@ -18,6 +20,7 @@ SPREAD = [
 
 
 @both
+@pytest.mark.usefixtures("every_node")
 def test_deployment_spread_over_nodes(cluster: View, inside: Kubectl) -> None:
     inside.apply(deployment("web", 3, topologySpreadConstraints=SPREAD))
     inside("rollout", "status", "deployment/web", "--timeout=180s")
