@@ -42,7 +42,6 @@ def given_keys(
     pki: Mapping[str, Any] | None,
     parent: pulumi.Resource,
     namespace: Text,
-    placeholder: str,
 ) -> dict[str, Text]:
     """The keys that are not to be made, by the fields of `Pki`; secret.
 
@@ -52,7 +51,6 @@ def given_keys(
         pki: The argument, which the model found possible.
         parent: The component.
         namespace: Host namespace of the workloads.
-        placeholder: Text that stands in the specification where the namespace belongs.
     """
     fields = list(spec.pki.given)
     known: pulumi.Output[Mapping[str, str]]
@@ -62,7 +60,7 @@ def given_keys(
 
         secrets = key_secrets(spec)
         fields = [field for secret in secrets for field in secret.fields.values()]
-        known = _running(name, spec, secrets, parent, namespace, placeholder)
+        known = _running(name, spec, secrets, parent, namespace)
     elif fields:
         known = pulumi.Output.all(**{field: (pki or {})[field] for field in fields})
     else:
@@ -107,14 +105,13 @@ def _running(
     secrets: Sequence[KeySecret],
     parent: pulumi.Resource,
     namespace: Text,
-    placeholder: str,
 ) -> pulumi.Output[Mapping[str, str]]:
     """The keys of the cluster as it runs. A Secret that is not there ends the program."""
     from k3k_pulumi.running_keys import read
 
     parts: list[pulumi.Output[Any]] = []
     for secret in secrets:
-        id_ = place(f"{secret.namespace}/{secret.name}", placeholder, when_made(namespace))
+        id_ = place(f"{secret.namespace}/{secret.name}", when_made(namespace))
         made = _RunningSecret(f"{name}-running-{secret.name.removeprefix(spec.name + '-')}", id_, parent)
         parts.append(pulumi.Output.secret(pulumi.Output.all(made.metadata, made.data)))
 

@@ -18,6 +18,7 @@ from k3k_pulumi.cluster_pki import ClusterPki, KeyPair, ProbeToken
 from k3k_pulumi.errors import InputError
 from k3k_pulumi.inputs import ended
 from k3k_pulumi.manifests import Manifest, virtual_cluster
+from k3k_pulumi.resources import PLACEHOLDER
 
 if TYPE_CHECKING:
     from k3k_pulumi.model import VirtualClusterSpec
@@ -49,7 +50,6 @@ def late_bodies(
     policy: pulumi.Output[Any],
     keys: ClusterPki[pulumi.Output[str]],
     namespace: pulumi.Output[str],
-    placeholder: str,
     about: str,
 ) -> Callable[[Manifest], Mapping[str, Any]]:
     """What to create in place of each manifest, once the policy is known.
@@ -60,7 +60,6 @@ def late_bodies(
         policy: The constraints.
         keys: Those of the cluster. Secrets hold them whatever the policy says.
         namespace: The workload namespace.
-        placeholder: Text that stands in the manifests where the namespace belongs.
         about: What errors call the cluster.
 
     Returns:
@@ -80,7 +79,7 @@ def late_bodies(
         except InputError as error:
             raise ended(error) from None
         # A namespace's name is the same text in JSON.
-        return {_title(each): json.loads(json.dumps(each).replace(placeholder, name)) for each in made}
+        return {_title(each): json.loads(json.dumps(each).replace(PLACEHOLDER, name)) for each in made}
 
     # The probe's token is the one key outside of Secrets, and no secret.
     resolved = pulumi.Output.all(policy, keys.probe_token.authorization, namespace).apply(resolve)

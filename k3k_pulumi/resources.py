@@ -28,6 +28,9 @@ _HOLD_DATA = {"Namespace", "PersistentVolumeClaim", "StatefulSet"}
 SECRET_OUTPUTS = ["data", "metadata"]
 """Outputs of a Secret that are secret: `kubectl apply` writes all its data into an annotation, too."""
 _SKIP_AWAIT, _WAIT_FOR = "pulumi.com/skipAwait", "pulumi.com/waitFor"
+PLACEHOLDER = "k3k0ns"
+"""Stands in manifests, also within other text, for a namespace that is an Output: the shape of everything is
+known before the namespace is."""
 
 
 class KubernetesObject(pulumi.CustomResource):
@@ -94,24 +97,23 @@ def provider_version() -> str:
     return importlib.metadata.version("pulumi-kubernetes")
 
 
-def place(fragment: Any, placeholder: str, namespace: pulumi.Output[str]) -> Any:
-    """The fragment with the namespace in place of its placeholder.
+def place(fragment: Any, namespace: pulumi.Output[str]) -> Any:
+    """The fragment with the namespace in place of `PLACEHOLDER`.
 
     Args:
         fragment: Plain data, which may hold Outputs; these stay as they are.
-        placeholder: Text that stands where the namespace belongs, also within other text.
         namespace: The namespace.
 
     Returns:
         A copy whose strings with the placeholder are Outputs. All else is plain, and known in a preview even
         where the namespace is not.
     """
-    if isinstance(fragment, str) and placeholder in fragment:
-        return namespace.apply(lambda name: fragment.replace(placeholder, name))
+    if isinstance(fragment, str) and PLACEHOLDER in fragment:
+        return namespace.apply(lambda name: fragment.replace(PLACEHOLDER, name))
     if isinstance(fragment, Mapping):
-        return {key: place(value, placeholder, namespace) for key, value in fragment.items()}
+        return {key: place(value, namespace) for key, value in fragment.items()}
     if isinstance(fragment, list | tuple):
-        return [place(value, placeholder, namespace) for value in fragment]
+        return [place(value, namespace) for value in fragment]
     return fragment
 
 

@@ -22,15 +22,12 @@ from k3k_pulumi.late_policy import late_bodies
 from k3k_pulumi.manifests import Manifest, virtual_cluster, waits_for_ready
 from k3k_pulumi.manifests.policy import constraints_of
 from k3k_pulumi.readiness import Readiness, VirtualClusterNotReadyError
-from k3k_pulumi.resources import ExistingNamespace, KubernetesObject, Objects, place
+from k3k_pulumi.resources import PLACEHOLDER, ExistingNamespace, KubernetesObject, Objects, place
 
 if TYPE_CHECKING:
     from k3k_pulumi.model import VirtualClusterSpec
 
 TYPE = "k3k-pulumi:index:VirtualCluster"
-
-_PLACEHOLDER = "k3k0ns"
-"""Stands for a namespace that is an Output: the shape of everything is known before the namespace is."""
 
 Parse = Callable[[object, object], "VirtualClusterSpec"]
 
@@ -78,7 +75,7 @@ class VirtualCluster(pulumi.ComponentResource):
         # Imported with the first cluster: what makes keys takes 75 ms.
         from k3k_pulumi.stash import kept_pki
 
-        given = given_keys(name, spec, args.get("pki"), self, namespace, _PLACEHOLDER)
+        given = given_keys(name, spec, args.get("pki"), self, namespace)
         keys = kept_pki(spec, self, name, given)
         self.ca_certificate_pem = keys.server_ca.certificate
         self._create(keys, self._late_policy(args.get("policy")))
@@ -132,7 +129,7 @@ class VirtualCluster(pulumi.ComponentResource):
     def _create(self, keys: ClusterPki[pulumi.Output[str]], policy: pulumi.Output[Any] | None) -> None:
         """Registers the host objects, and sets the outputs that depend on them."""
         spec = self._spec
-        values = place(cluster_values(spec), _PLACEHOLDER, self.namespace)
+        values = place(cluster_values(spec), self.namespace)
         objects = Objects(self, self._name, spec.names, Identity(self, self._name, values, OF_A_CLUSTER))
         manifests = virtual_cluster(spec, keys)
         body = self._bodies(manifests, keys, policy)
@@ -169,16 +166,15 @@ class VirtualCluster(pulumi.ComponentResource):
                 policy,
                 keys,
                 self.namespace,
-                _PLACEHOLDER,
                 self._about(),
             )
-        if self._spec.namespace != _PLACEHOLDER:
+        if self._spec.namespace != PLACEHOLDER:
             return late
-        return lambda manifest: place(late(manifest), _PLACEHOLDER, self.namespace)
+        return lambda manifest: place(late(manifest), self.namespace)
 
     def _placed(self, name: str) -> pulumi.Output[str]:
         """The name of a namespace with the true one in place of the placeholder."""
-        return pulumi.Output.from_input(place(name, _PLACEHOLDER, self.namespace))
+        return pulumi.Output.from_input(place(name, self.namespace))
 
     def _about(self) -> str:
         return f"VirtualCluster {self._name!r}"
@@ -218,7 +214,7 @@ def _read(name: str, args: VirtualClusterArgs) -> tuple["VirtualClusterSpec", pu
     if not is_later(given):
         spec = parse(given, plain_policy)
         return spec, pulumi.Output.from_input(spec.namespace), parse
-    return parse(_PLACEHOLDER, plain_policy), pulumi.Output.from_input(given).apply(check), parse
+    return parse(PLACEHOLDER, plain_policy), pulumi.Output.from_input(given).apply(check), parse
 
 
 def _endpoint(spec: "VirtualClusterSpec", service: KubernetesObject, about: str) -> pulumi.Output[str]:

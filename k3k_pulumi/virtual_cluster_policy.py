@@ -12,16 +12,12 @@ from k3k_pulumi.errors import InputError
 from k3k_pulumi.inputs import ended, host_name, is_later, naming, plain, when_made
 from k3k_pulumi.manifests.policy import cluster_objects, namespace_fields, namespace_objects, obstacles
 from k3k_pulumi.policy_args import VirtualClusterPolicyArgs
-from k3k_pulumi.resources import ExistingNamespace, KubernetesObject, place
+from k3k_pulumi.resources import PLACEHOLDER, ExistingNamespace, KubernetesObject, place
 
 if TYPE_CHECKING:
     from k3k_pulumi.model import VirtualClusterPolicySpec
 
 TYPE = "k3k-pulumi:index:VirtualClusterPolicy"
-
-_PLACEHOLDER = "k3k0ns"
-"""Stands for the namespace in the manifests; with a number, for one that is an Output in the arguments."""
-
 
 _NOT_KNOWN_YET = "known-once-it-is-made"
 """Stands in a preview for the name of a namespace that the program makes and Pulumi or the host names."""
@@ -118,16 +114,14 @@ class VirtualClusterPolicy(pulumi.ComponentResource):
     ) -> list[pulumi.Resource]:
         """Sets the fields of a Namespace, and makes the objects in it, which go before the fields do."""
         namespace = _own_name(given, checked)
-        fields = place(namespace_fields(spec, _PLACEHOLDER), _PLACEHOLDER, _shown(namespace))
+        fields = place(namespace_fields(spec, PLACEHOLDER), _shown(namespace))
         patch = KubernetesObject.make(title, fields, pulumi.ResourceOptions(parent=self), patch=True)
         opts = pulumi.ResourceOptions(parent=self, depends_on=[patch])
         return [
             patch,
             *(
-                KubernetesObject.make(
-                    _suffixed(title, spec.name, manifest), place(manifest, _PLACEHOLDER, namespace), opts
-                )
-                for manifest in namespace_objects(spec, _PLACEHOLDER)
+                KubernetesObject.make(_suffixed(title, spec.name, manifest), place(manifest, namespace), opts)
+                for manifest in namespace_objects(spec, PLACEHOLDER)
             ),
         ]
 
@@ -187,7 +181,7 @@ def _parse(
     """
     if isinstance(namespaces, list | tuple):
         namespaces = [
-            f"{_PLACEHOLDER}{index}" if is_later(each) else each for index, each in enumerate(namespaces)
+            f"{PLACEHOLDER}{index}" if is_later(each) else each for index, each in enumerate(namespaces)
         ]
     policy, rest = host_name(name, args, "policy_name")
     try:
