@@ -41,36 +41,40 @@ def has_all(wanted: Any, found: Any) -> bool:
     return bool(wanted == found) or (not wanted and found is None)
 
 
-async def apply(host: ApiClient, resource: Resource, manifest: Object, uid: str | None) -> Object:
+async def apply(host: ApiClient, resource: Resource, manifest: Object, known: Object | None) -> Object:
     """Makes a copy, or makes it what `manifest` says.
+
+    One that is known is changed as it was when that was decided: what another one made of it meanwhile (the
+    admission of a Service, say) is not undone.
 
     Args:
         host: Host API server.
         resource: Of the copy.
         manifest: All that we say of it.
-        uid: The copy's, if it is known to be there.
+        known: The copy, if it is known to be there.
 
     Returns:
         The copy as it is then.
 
     Raises:
         NameTakenError: An object of somebody else has the name; it is left alone.
-        ConflictError: The copy is of an earlier object of that name inside, or not the one of that uid.
+        ConflictError: The copy is of an earlier object of that name inside, or no longer what is `known`.
         ApiError: The host refused it, or did not answer.
     """
     metadata = manifest["metadata"]
     namespace, name = metadata["namespace"], metadata["name"]
-    if uid is None:
-        uid = await _uid(host, resource, manifest)
+    if known is None:
+        known = await _found(host, resource, manifest)
+    there = {key: known["metadata"][key] for key in ("uid", "resourceVersion")} if known else {}
     annotations = {**metadata["annotations"], MANIFEST: fingerprint(manifest)}
-    body = {**manifest, "metadata": {**metadata, "annotations": annotations, **({"uid": uid} if uid else {})}}
+    body = {**manifest, "metadata": {**metadata, "annotations": annotations, **there}}
     return await host.patch(
         *(resource, namespace, name, body), kind=PatchType.APPLY, field_manager=FIELD_MANAGER
     )
 
 
-async def _uid(host: ApiClient, resource: Resource, manifest: Object) -> str | None:
-    """The uid of what has the name already, if that is the same object's copy."""
+async def _found(host: ApiClient, resource: Resource, manifest: Object) -> Object | None:
+    """What has the name already, if that is the same object's copy."""
     metadata = manifest["metadata"]
     try:
         found = await host.get(resource, metadata["namespace"], metadata["name"], metadata_only=True)
@@ -81,7 +85,7 @@ async def _uid(host: ApiClient, resource: Resource, manifest: Object) -> str | N
         raise NameTakenError(resource.kind, metadata["name"], owner)
     if owner.uid and wanted.uid and owner.uid != wanted.uid:
         raise ConflictError(409, "Conflict", f"{metadata['name']} is the copy of an earlier object")
-    return str(found["metadata"]["uid"])
+    return found
 
 
 def _named(owner: identity.Identity) -> tuple[str, str, str]:

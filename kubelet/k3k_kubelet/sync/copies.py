@@ -243,9 +243,8 @@ class Copies(Following):
         """The copy as it is then; None if the kind has dealt with a refusal of the host's."""
         self._shared.check_anchor()
         self._use(key, wanted)
-        uid = host["metadata"]["uid"] if host else None
         try:
-            written = await apply(self._shared.host, self.kind.resource, wanted.manifest, uid)
+            written = await apply(self._shared.host, self.kind.resource, wanted.manifest, host)
         except (ApiError, NameTakenError) as error:
             if host is None:
                 self._forget(key)
