@@ -29,34 +29,40 @@ class VirtualClusterInputError(pulumi.RunError, InputError):
     """Arguments that cannot become a cluster. Pulumi shows a line for each, and no traceback."""
 
 
-def host_name(resource: str, args: Mapping[str, Any], argument: str) -> tuple[Any, dict[str, Any]]:
-    """What a component's objects are called on the host, and its arguments without the one that says it.
+def parsed(
+    parse: Callable[[Any, Mapping[str, Any]], T],
+    resource: str,
+    args: Mapping[str, Any],
+    argument: str,
+    refused: Callable[[Sequence[str]], Exception],
+) -> T:
+    """A component's specification, under the name that its objects have on the host.
 
-    So that a resource can be called otherwise in its program, and nothing on the host is.
+    A resource can be called otherwise in its program so, and nothing on the host is.
 
     Args:
+        parse: Makes it of that name and the other arguments.
         resource: Name of the resource.
         args: The component's arguments.
         argument: The one that names the objects; without it, the resource's name does.
+        refused: Makes the error of the lines for problems, in which the name is called as the user gives it.
     """
-    rest = {key: value for key, value in args.items() if key != argument}
     given = args.get(argument)
-    return (resource if given is None else given), rest
+    rest = {key: value for key, value in args.items() if key != argument}
+    try:
+        return parse(resource if given is None else given, rest)
+    except InputError as error:
+        problems = error.problems
+        if "name" not in args:  # which is no argument: the line is about that one then
+            problems = tuple(_naming(line, argument, is_given=given is not None) for line in problems)
+        raise refused(problems) from None
 
 
-def naming(problems: Sequence[str], args: Mapping[str, Any], argument: str) -> list[str]:
-    """The lines of a model about a component, where the name is wrong in the words of `host_name`.
-
-    Args:
-        problems: The lines.
-        args: The component's arguments.
-        argument: As in `host_name`.
-    """
-    if "name" in args:
-        return list(problems)  # an argument that there is not: the line is about that one
-    if args.get(argument) is None:
-        return [f"{line}; or set {argument}" if line.startswith("name: ") else line for line in problems]
-    return [argument + line.removeprefix("name") if line.startswith("name: ") else line for line in problems]
+def _naming(line: str, argument: str, *, is_given: bool) -> str:
+    """A line of a model about a component, where the name is wrong in the words of `parsed`."""
+    if not line.startswith("name: "):
+        return line
+    return argument + line.removeprefix("name") if is_given else f"{line}; or set {argument}"
 
 
 def plain(args: T) -> T:

@@ -23,7 +23,7 @@ import pulumi
 from k3k_pulumi.credentials import NoAccessError, host_of
 from k3k_pulumi.endpoint import UnreachableError, wait_until_ready
 from k3k_pulumi.inputs import end_quietly
-from k3k_pulumi.manifests import Manifest, waits_for_ready
+from k3k_pulumi.manifests import Manifest, waits_for_address, waits_for_ready
 from k3k_pulumi.manifests.objects import NETWORK_PROBE
 from k3k_pulumi.resources import KubernetesObject
 from k3k_pulumi.threads import in_thread
@@ -63,8 +63,7 @@ class Readiness:
 
     def options(self, manifest: Manifest) -> pulumi.ResourceOptions | None:
         """Options of an object that the provider waits for; None for others."""
-        is_balancer = manifest["kind"] == "Service" and manifest["spec"].get("type") == "LoadBalancer"
-        if not (waits_for_ready(manifest) or is_balancer):
+        if not (waits_for_ready(manifest) or waits_for_address(manifest)):
             return None
         limit = self._spec.ready_timeout
         hook = self._probe_hook if manifest["kind"] == "Job" else self._hook

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from k3k_pulumi.host import DirectError, Host, Object
@@ -23,7 +23,7 @@ _OWNERS = (
     ("batch/v1", "Job"),
 )
 """What a cluster waits for beside pods, the cause before what it has for a consequence."""
-_TOLD = frozenset({"PersistentVolumeClaim", "ReplicaSet", "StatefulSet"})
+_TOLD = frozenset({"PersistentVolumeClaim", "StatefulSet"})
 """Kinds whose warnings are of no more use: as long as one holds, the object itself is told with it."""
 
 
@@ -84,15 +84,14 @@ class _Seen:
     owners: list[Object] = field(default_factory=list)
     pods: list[Object] = field(default_factory=list)
     warnings: list[Object] = field(default_factory=list)
-    """Events about these objects and those made from them, the newest last."""
+    """Events about these objects, the newest last."""
     unread: list[str] = field(default_factory=list)
     """Why something could not be read."""
 
     def newest(self, kind: str, name: str) -> str:
         """Reason and message of the last warning about an object; empty without one."""
         for event in reversed(self.warnings):
-            involved = event["involvedObject"]
-            if (involved.get("kind"), involved.get("name")) == (kind, name):
+            if _about(event) == (kind, name):
                 return f"{event.get('reason', '')}: {event.get('message', '').strip()}"
         return ""
 
@@ -113,23 +112,20 @@ def _look(host: Host, namespace: str, cluster: str, component: str | None) -> _S
     seen.pods = read("v1", "Pod", labels)
     known = {(each["kind"], each["metadata"]["name"]) for each in seen.owners}
     known |= {("Pod", each["metadata"]["name"]) for each in seen.pods}
+    # By their whole names: a tenant may call a pod like the beginning of one of the cluster's own.
     events = [
         event
         for event in read("v1", "Event", None)
-        if event.get("type") == "Warning" and _is_about(event["involvedObject"], known)
+        if event.get("type") == "Warning" and _about(event) in known
     ]
     seen.warnings = sorted(events, key=_time)
     return seen
 
 
-def _is_about(involved: Object, known: Set[tuple[str, str]]) -> bool:
-    """Whether an object is one of these, or the ReplicaSet of one.
-
-    Not by the beginning of its name alone: a tenant may call a pod like the cluster's own.
-    """
-    kind, name = involved.get("kind", ""), involved.get("name", "")
-    of_deployment = kind == "ReplicaSet" and ("Deployment", name.rpartition("-")[0]) in known
-    return of_deployment or (kind, name) in known
+def _about(event: Object) -> tuple[str, str]:
+    """Kind and name of the object that an event is about."""
+    involved = event["involvedObject"]
+    return involved.get("kind", ""), involved.get("name", "")
 
 
 def _time(event: Object) -> str:
@@ -138,9 +134,9 @@ def _time(event: Object) -> str:
 
 
 def _event(event: Object) -> str:
-    involved = event["involvedObject"]
-    about = f"{involved.get('kind', '')} {involved.get('name', '')}"
-    return f"warning {event.get('reason', '')} ({about}): {event.get('message', '').strip()}"
+    return (
+        f"warning {event.get('reason', '')} ({' '.join(_about(event))}): {event.get('message', '').strip()}"
+    )
 
 
 def _unfinished(seen: _Seen) -> Iterator[str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from k3k_pulumi.inputs import as_secret
-from k3k_pulumi.manifests import Manifest, waits_for_ready
+from k3k_pulumi.manifests import Manifest, waits_for_address, waits_for_ready
 from k3k_pulumi.manifests.objects import COMPONENT, KUBELET
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ def _fields_of_others(manifest: Manifest) -> list[str] | None:
 
 def _awaited(manifest: Manifest, body: Mapping[str, Any]) -> Mapping[str, Any]:
     """The body, with a wait for the address in place of no wait at all where it is a load balancer."""
-    if manifest["kind"] != "Service" or manifest["spec"].get("type") != "LoadBalancer":
+    if not waits_for_address(manifest):
         return body
     annotations = {key: value for key, value in body["metadata"]["annotations"].items() if key != _SKIP_AWAIT}
     annotations[_WAIT_FOR] = "jsonpath={.status.loadBalancer.ingress}"

@@ -3,6 +3,7 @@
 # The component analyzer reads the annotations of this module as they are: no `from __future__` here.
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -10,7 +11,7 @@ import pulumi
 from k3k_pulumi import model
 from k3k_pulumi.errors import InputError
 from k3k_pulumi.identity import OF_A_NAMESPACE, Identity
-from k3k_pulumi.inputs import host_name, naming, plain
+from k3k_pulumi.inputs import parsed, plain
 from k3k_pulumi.manifests.policy import cluster_objects, shared_mode_namespace
 from k3k_pulumi.policy_args import SharedModeNamespaceArgs
 from k3k_pulumi.resources import KubernetesObject, held
@@ -56,12 +57,8 @@ class SharedModeNamespace(pulumi.ComponentResource):
             SharedModeNamespaceInputError: Bad arguments; nothing is registered then.
         """
         args = plain(args)
-        policy, rest = host_name(name, args, "policy_name")
-        try:
-            spec = model.SharedModeNamespaceSpec.parse(policy, rest)
-        except InputError as error:
-            problems = naming(error.problems, args, "policy_name")
-            raise SharedModeNamespaceInputError(f"SharedModeNamespace {name!r}", problems) from None
+        refused = partial(SharedModeNamespaceInputError, f"SharedModeNamespace {name!r}")
+        spec = parsed(model.SharedModeNamespaceSpec.parse, name, args, "policy_name", refused)
         super().__init__(TYPE, name, dict(args), opts)
         self.constraints = spec.policy.constraints
         self.namespace = self._create(spec, name)
@@ -80,7 +77,6 @@ class SharedModeNamespace(pulumi.ComponentResource):
             title = name + each["metadata"]["name"].removeprefix(spec.policy.name)
             made.append(KubernetesObject.make(title, each, inside))
         # One of each kind.
-        opts = pulumi.ResourceOptions(parent=self)
         made += [KubernetesObject.make(name, each, opts) for each in cluster_objects(spec.policy)]
         # URNs are known in previews; in a deployment, when the object has been made.
         return pulumi.Output.all(*(each.urn for each in made)).apply(lambda _: spec.namespace)

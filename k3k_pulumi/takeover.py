@@ -12,18 +12,18 @@ such managers. Nothing else of an object changes, and what nobody but the old ma
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
-import queue
 import re
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 from k3k_pulumi.host import DirectError, Host, KubeconfigError, Object, Ref, UnreachableError
 from k3k_pulumi.printable import printable
+from k3k_pulumi.threads import in_thread
 
 Result = TypeVar("Result")
 
@@ -161,22 +161,15 @@ class _LateError(DirectError):
 
 def _in_time(call: Callable[[], Result]) -> Result:
     """What a call returns or raises, in a thread of its own: who drips an answer is not waited for."""
-    answer: queue.SimpleQueue[tuple[Result | None, Exception | None]] = queue.SimpleQueue()
 
-    def run() -> None:
-        try:
-            answer.put((call(), None))
-        except Exception as error:
-            answer.put((None, error))
+    async def answer() -> Result:
+        task = asyncio.ensure_future(in_thread(call))
+        done, _ = await asyncio.wait({task}, timeout=ANSWER_SECONDS)
+        if not done:
+            raise _LateError(f"does not answer within {ANSWER_SECONDS:g} s")
+        return task.result()
 
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        result, error = answer.get(timeout=ANSWER_SECONDS)
-    except queue.Empty:
-        raise _LateError(f"does not answer within {ANSWER_SECONDS:g} s") from None
-    if error is not None:
-        raise error
-    return cast("Result", result)
+    return asyncio.run(answer())
 
 
 def _read(text: str) -> Any:

@@ -3,6 +3,7 @@
 # The component analyzer reads the annotations of this module as they are: no `from __future__` here.
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import pulumi
@@ -15,7 +16,7 @@ from k3k_pulumi.endpoint import endpoint
 from k3k_pulumi.errors import InputError
 from k3k_pulumi.given_keys import given_keys, hidden, without_outputs
 from k3k_pulumi.identity import OF_A_CLUSTER, OF_A_STARTED_CLUSTER, Identity, cluster_values
-from k3k_pulumi.inputs import VirtualClusterInputError, ended, host_name, is_later, naming, plain, when_made
+from k3k_pulumi.inputs import VirtualClusterInputError, ended, is_later, parsed, plain, when_made
 from k3k_pulumi.inside import Inside, provider_inside
 from k3k_pulumi.kubeconfig import kubeconfig
 from k3k_pulumi.late_policy import late_bodies
@@ -147,8 +148,8 @@ class VirtualCluster(pulumi.ComponentResource):
             urns.append(made.urn)
             if manifest["kind"] == "StatefulSet":
                 Identity(self, self._name, values, OF_A_STARTED_CLUSTER, once=made)
-            if manifest["kind"] == "StatefulSet" and (proof := readiness.prove(made, self.endpoint, text)):
-                urns.append(proof.urn)
+                if proof := readiness.prove(made, self.endpoint, text):
+                    urns.append(proof.urn)
         self.kubeconfig = pulumi.Output.all(text, *urns).apply(lambda known: known[0])
 
     def _bodies(
@@ -190,18 +191,14 @@ def _read(name: str, args: VirtualClusterArgs) -> tuple["VirtualClusterSpec", pu
         VirtualClusterInputError: Bad arguments. Where only an Output's value is bad, the program ends then.
     """
     given, policy = args.get("namespace"), args.get("policy")
-    cluster, rest = host_name(name, args, "cluster_name")
+    refused = partial(VirtualClusterInputError, f"VirtualCluster {name!r}")
 
     def parse(namespace: object, constraints: object) -> "VirtualClusterSpec":
         pki = without_outputs(args.get("pki"))
-        known = {**rest, "namespace": namespace, "policy": constraints, "pki": pki}
+        known = {**args, "namespace": namespace, "policy": constraints, "pki": pki}
         if constraints is not None and policy is None:
             known["policy_from_namespace"] = None  # that is where they are from
-        try:
-            return model.VirtualClusterSpec.parse(cluster, known)
-        except InputError as error:
-            problems = naming(error.problems, args, "cluster_name")
-            raise VirtualClusterInputError(f"VirtualCluster {name!r}", problems) from None
+        return parsed(model.VirtualClusterSpec.parse, name, known, "cluster_name", refused)
 
     plain_policy = None if is_later(policy) else policy
 

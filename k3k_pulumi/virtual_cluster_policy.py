@@ -3,13 +3,14 @@
 # The component analyzer reads the annotations of this module as they are: no `from __future__` here.
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import pulumi
 
 from k3k_pulumi import model
 from k3k_pulumi.errors import InputError
-from k3k_pulumi.inputs import ended, host_name, is_later, naming, plain, when_made
+from k3k_pulumi.inputs import ended, is_later, parsed, plain, when_made
 from k3k_pulumi.manifests.policy import cluster_objects, namespace_fields, namespace_objects, obstacles
 from k3k_pulumi.policy_args import VirtualClusterPolicyArgs
 from k3k_pulumi.resources import PLACEHOLDER, ExistingNamespace, KubernetesObject, place
@@ -183,9 +184,6 @@ def _parse(
         namespaces = [
             f"{PLACEHOLDER}{index}" if is_later(each) else each for index, each in enumerate(namespaces)
         ]
-    policy, rest = host_name(name, args, "policy_name")
-    try:
-        return model.VirtualClusterPolicySpec.parse(policy, {**rest, "namespaces": namespaces})
-    except InputError as error:
-        problems = naming(error.problems, args, "policy_name")
-        raise VirtualClusterPolicyInputError(f"VirtualClusterPolicy {name!r}", problems) from None
+    known = {**args, "namespaces": namespaces}
+    refused = partial(VirtualClusterPolicyInputError, f"VirtualClusterPolicy {name!r}")
+    return parsed(model.VirtualClusterPolicySpec.parse, name, known, "policy_name", refused)

@@ -12,6 +12,13 @@ from k3k_pulumi.model.pem import problems
 from k3k_pulumi.model.pki import AUTHORITIES
 from k3k_pulumi.running_keys import key_secrets, located, read
 
+_OTHER_HALF = {
+    f"{name}_{half}": f"{name}_{other}"
+    for name in AUTHORITIES
+    for half, other in (("certificate", "key"), ("key", "certificate"))
+}
+"""The field that a field of a CA belongs to."""
+
 
 def keys(host: Host, spec: VirtualClusterSpec) -> ClusterPki[str]:
     """The cluster's keys: as given, else as far as its Secrets have them, new ones in place of the rest.
@@ -68,20 +75,10 @@ def _read(host: Host, spec: VirtualClusterSpec, given: Mapping[str, str]) -> dic
         if spec.pki.from_cluster:
             found += [f"pki.from_cluster: {line}" for line in missing]
     # A half without the other one is told of by who looks for the pair.
-    whole = {field: value for field, value in kept.items() if _other_half(field) in {None, *kept}}
+    whole = {field: value for field, value in kept.items() if _OTHER_HALF.get(field, field) in kept}
     found += located(problems({**whole, **given}), secrets, given)
     if found:
         raise DirectError(
             "\n".join(f"virtual cluster {spec.namespace}/{spec.name}: {each}" for each in found)
         )
     return kept
-
-
-def _other_half(field: str) -> str | None:
-    """The field that a field of a CA belongs to; None where it stands alone."""
-    for name in AUTHORITIES:
-        halves = [f"{name}_certificate", f"{name}_key"]
-        if field in halves:
-            halves.remove(field)
-            return halves[0]
-    return None

@@ -60,3 +60,8 @@ def _unshared(value: Any) -> Any:
 def waits_for_ready(manifest: Manifest) -> bool:
     """Whether the cluster is ready only when this object is: its pods, not what they are made from."""
     return manifest["kind"] in {"Deployment", "Job", "StatefulSet"}
+
+
+def waits_for_address(manifest: Manifest) -> bool:
+    """Whether the host's load balancers give the object an address some time after it is made."""
+    return bool(manifest["kind"] == "Service" and manifest["spec"].get("type") == "LoadBalancer")

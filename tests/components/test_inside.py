@@ -94,25 +94,3 @@ def test_inside_is_in_the_cluster_and_the_cluster_as_parent_is_on_the_host(previ
     assert provider_of(done, "Deployment", "out") == "host"
     inside = done.one(f"{COMPONENT}Inside", "c").request
     assert inside.deletedWith.endswith(f"{COMPONENT}::c")
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        lambda host: {"provider": host},
-        lambda host: {"providers": [host]},
-        lambda host: {"providers": {"kubernetes": host}},
-    ],
-    ids=["provider", "list", "mapping"],
-)
-def test_the_host_is_that_of_the_given_provider(
-    preview: bool, options: Callable[[pulumi_kubernetes.Provider], dict[str, Any]]
-) -> None:
-    def program() -> dict[str, Any]:
-        host = pulumi_kubernetes.Provider("host", kubeconfig="{}")
-        make(pulumi.ResourceOptions(**options(host)))
-        return {}
-
-    done = run(program, preview=preview)
-    used = {each.request.provider.split("::")[-2] for each in done.all("kubernetes:")}
-    assert used == {"host"}

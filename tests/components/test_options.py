@@ -81,22 +81,28 @@ def test_objects_ask_for_the_librarys_version_of_the_provider(preview: bool, mak
 
 
 @EACH
-def test_a_provider_of_the_host_is_the_objects_alone(preview: bool, make: Make) -> None:
-    def with_host(opts: pulumi.ResourceOptions) -> object:
-        host = pulumi_kubernetes.Provider("host", kubeconfig="{}")
-        return make(pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(provider=host)))
-
+@pytest.mark.parametrize(
+    "options",
+    [
+        lambda host: {"provider": host},
+        lambda host: {"providers": [host]},
+        lambda host: {"providers": {"kubernetes": host}},
+    ],
+    ids=["provider", "list", "mapping"],
+)
+def test_a_provider_of_the_host_is_the_objects_alone(
+    preview: bool, make: Make, options: Callable[[pulumi_kubernetes.Provider], dict[str, Any]]
+) -> None:
     def program() -> dict[str, Any]:
-        with_host(pulumi.ResourceOptions())
+        host = pulumi_kubernetes.Provider("host", kubeconfig="{}")
+        make(pulumi.ResourceOptions(**options(host)))
         return {}
 
     done = run(program, preview=preview, namespaces={"team": {"name": "team"}})
-    objects = [each for each in done.all("kubernetes:") if each.request.provider]
-    assert {each.request.provider.split("::")[-2] for each in objects} == {"host"}
-    assert len(objects) == len(done.all("kubernetes:"))
-    for each in done.registrations:
-        if each.type == "pulumi:index:Stash":
-            assert not each.request.provider
+    objects = [each.request.provider for each in done.all("kubernetes:")]
+    used = [*objects, *(each.provider for each in done.reads)]
+    assert {provider.split("::")[-2] if provider else "" for provider in used} == {"host"}
+    assert not any(each.request.provider for each in done.all("pulumi:index:Stash"))
 
 
 @EACH

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes
 import pytest
 from pulumi_kubernetes.core.v1 import Namespace
 
@@ -146,26 +145,6 @@ def test_no_two_resources_have_the_same_urn(preview: bool) -> None:
     # The type of a component is part of its children's URNs.
     urns = [(each.request.parent.split("::")[2], each.type, each.name) for each in done.registrations]
     assert len(set(urns)) == len(urns) > 30
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        lambda host: {"provider": host},
-        lambda host: {"providers": [host]},
-        lambda host: {"providers": {"kubernetes": host}},
-    ],
-    ids=["provider", "list", "mapping"],
-)
-def test_the_host_is_that_of_the_given_provider(
-    preview: bool, options: Callable[[pulumi_kubernetes.Provider], dict[str, Any]]
-) -> None:
-    def opts() -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions(**options(pulumi_kubernetes.Provider("host", kubeconfig="{}")))
-
-    done = bind(preview, lambda: ["team"], opts=opts)
-    asked = [each.request.provider for each in done.all("kubernetes:")]
-    assert {urn.split("::")[-2] for urn in [*asked, *(read.provider for read in done.reads)]} == {"host"}
 
 
 @pytest.mark.parametrize(
