@@ -22,6 +22,8 @@ PLENTY = "5m"
 KEEP = {"create", "update", "same"}
 """Operations of the engine that replace and delete nothing."""
 NOTHING = "registry.invalid/nothing:1"
+SYSCTL = "net.ipv4.tcp_keepalive_time"
+"""Safe since Kubernetes 1.29, and refused by the levels of Pod Security of earlier versions."""
 PROGRAM = """
 import pulumi
 from k3k_pulumi import VirtualCluster
@@ -68,7 +70,7 @@ def check(failure: Failure, limit: int, *told: str) -> None:
 def test_what_stops_the_pods_is_told_and_mended(
     host: Host, namespace: Kubectl, project: Project, missing: str
 ) -> None:
-    """A full quota and no StorageClass, a bad image of the kubelet, then of the servers."""
+    """A level of Pod Security, a full quota and no StorageClass, bad images of kubelet and servers."""
     args: dict[str, Any] = {
         "namespace": unique("r"),
         "control_plane_namespace": namespace.namespace,
@@ -76,9 +78,23 @@ def test_what_stops_the_pods_is_told_and_mended(
         "persistence": {"storage_class": missing},
         "distribution": "kubernetes",
         "ready_timeout": f"{LIMIT}s",
+        "security_context": {"sysctls": [{"name": SYSCTL, "value": "600"}]},
     }
-    namespace("create", "quota", "full", "--hard=pods=0")
+    level, version = (f"pod-security.kubernetes.io/{key}" for key in ("enforce", "enforce-version"))
+    labelled = "label", "namespace", namespace.namespace, "--overwrite"
+    namespace(*labelled, f"{level}=restricted", f"{version}=v1.24")
     late = f"VirtualCluster 'c': not ready within {LIMIT}s\n"
+    check(
+        project.failure(PROGRAM.format(args=args)),
+        LIMIT,
+        late,
+        "StatefulSet c-server: FailedCreate: ",
+        "Deployment c-kubelet: FailedCreate: ",
+        f'is forbidden: violates PodSecurity "restricted:v1.24": forbidden sysctls ({SYSCTL})',
+    )
+
+    namespace(*labelled, f"{version}=latest")
+    namespace("create", "quota", "full", "--hard=pods=0")
     check(
         project.failure(PROGRAM.format(args=args)),
         LIMIT,

@@ -1,0 +1,98 @@
+"""What stops a cluster is told with its cause; once that is gone, the same call heals the cluster in place.
+
+The deployments of the engine have the same reasons, and more tests of them: `engine/test_recovery.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from k3k_pulumi import direct
+from tests.e2e.conftest import Host, unique
+from tests.e2e.support.kubectl import Kubectl
+from tests.e2e.support.objects import storage_class
+
+Apply = Callable[..., direct.Cluster]
+
+SECONDS = 60
+"""Until a deployment fails: the host's controllers say why by then, also on a machine that is busy."""
+NOTHING = "registry.invalid/nothing:1"
+SYSCTL = "net.ipv4.tcp_keepalive_time"
+"""Safe since Kubernetes 1.29, and refused by the levels of Pod Security of earlier versions."""
+
+
+@pytest.fixture
+def missing(host: Host) -> Iterator[str]:
+    """The name of a StorageClass that nobody has made."""
+    name = unique("class")
+    yield name
+    host.kubectl("delete", "storageclass", name, "--ignore-not-found")
+
+
+@pytest.fixture
+def apply(host: Host, kubelet_image: str, namespace: Kubectl) -> Iterator[Apply]:
+    """Makes the cluster `it` with these arguments, its servers in the test's namespace."""
+    del kubelet_image
+    where = unique("r")
+    servers = {"control_plane_namespace": namespace.namespace, "kubeconfig": host.kubeconfig}
+
+    def apply(**args: Any) -> direct.Cluster:
+        own = {"create_control_plane_namespace": False, "distribution": "kubernetes"}
+        return direct.apply("it", namespace=where, **servers, **own, **args)
+
+    yield apply
+    direct.delete("it", where, grace_period=1, **servers)
+
+
+def told(apply: Apply, **args: Any) -> str:
+    """Why there is no cluster."""
+    with pytest.raises(direct.DirectError, match=f"not ready after {SECONDS} s: waited for ") as caught:
+        apply(timeout=SECONDS, **args)
+    return str(caught.value)
+
+
+def objects(namespace: Kubectl) -> dict[str, str]:
+    """uid of each object of the cluster that an update changes in place."""
+    kinds = ("persistentvolumeclaims", "statefulsets", "deployments", "secrets", "services")
+    found = [each for kind in kinds for each in namespace.get(kind)]
+    return {f"{each['kind']} {each['metadata']['name']}": each["metadata"]["uid"] for each in found}
+
+
+def test_what_stops_a_cluster_is_told_and_mended(
+    host: Host, namespace: Kubectl, apply: Apply, missing: str
+) -> None:
+    """A level of Pod Security, a full quota and no StorageClass, a bad image."""
+    args: dict[str, Any] = {
+        "persistence": {"storage_class": missing},
+        "security_context": {"sysctls": [{"name": SYSCTL, "value": "600"}]},
+    }
+    level, version = (f"pod-security.kubernetes.io/{key}" for key in ("enforce", "enforce-version"))
+    labelled = "label", "namespace", namespace.namespace, "--overwrite"
+    namespace(*labelled, f"{level}=restricted", f"{version}=v1.24")
+    text = told(apply, **args)
+    assert "StatefulSet it-server: FailedCreate: " in text
+    assert "Deployment it-kubelet: FailedCreate: " in text
+    assert (f'is forbidden: violates PodSecurity "restricted:v1.24": forbidden sysctls ({SYSCTL})') in text
+
+    before = objects(namespace)
+    namespace(*labelled, f"{version}=latest")
+    namespace("create", "quota", "full", "--hard=pods=0")
+    text = told(apply, **args)
+    assert "exceeded quota: full, requested: pods=1, used: pods=0, limited: pods=0" in text
+    assert (
+        "PersistentVolumeClaim data-it-server-0: Pending: ProvisioningFailed: "
+        f'storageclass.storage.k8s.io "{missing}" not found'
+    ) in text
+
+    namespace("delete", "quota", "full")
+    host.kubectl.apply(storage_class(missing, like=host.kubectl.get("storageclasses")[0]))
+    text = told(apply, images={"server": NOTHING}, **args)
+    assert "container kube-apiserver: waiting: " in text
+    assert f'image "{NOTHING}"' in text
+
+    made = apply(**args)
+    assert Kubectl(made.kubeconfig_path)("get", "--raw=/readyz") == "ok"
+    assert before.items() <= objects(namespace).items()
