@@ -1,6 +1,7 @@
 """What stops a cluster is told with its cause; once that is gone, the same call heals the cluster in place.
 
-The deployments of the engine have the same reasons, and more tests of them: `engine/test_recovery.py`.
+A bad image is in `test_direct.py`. The deployments of the engine have the same reasons, and more tests of
+them: `engine/test_recovery.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ Apply = Callable[..., direct.Cluster]
 
 SECONDS = 60
 """Until a deployment fails: the host's controllers say why by then, also on a machine that is busy."""
-NOTHING = "registry.invalid/nothing:1"
 SYSCTL = "net.ipv4.tcp_keepalive_time"
 """Safe since Kubernetes 1.29, and refused by the levels of Pod Security of earlier versions."""
 
@@ -64,7 +64,7 @@ def objects(namespace: Kubectl) -> dict[str, str]:
 def test_what_stops_a_cluster_is_told_and_mended(
     host: Host, namespace: Kubectl, apply: Apply, missing: str
 ) -> None:
-    """A level of Pod Security, a full quota and no StorageClass, a bad image."""
+    """A level of Pod Security, then a full quota and no StorageClass."""
     args: dict[str, Any] = {
         "persistence": {"storage_class": missing},
         "security_context": {"sysctls": [{"name": SYSCTL, "value": "600"}]},
@@ -89,10 +89,6 @@ def test_what_stops_a_cluster_is_told_and_mended(
 
     namespace("delete", "quota", "full")
     host.kubectl.apply(storage_class(missing, like=host.kubectl.get("storageclasses")[0]))
-    text = told(apply, images={"server": NOTHING}, **args)
-    assert "container kube-apiserver: waiting: " in text
-    assert f'image "{NOTHING}"' in text
-
     made = apply(**args)
     assert Kubectl(made.kubeconfig_path)("get", "--raw=/readyz") == "ok"
     assert before.items() <= objects(namespace).items()
