@@ -31,12 +31,13 @@ class Completeness:
         self.skipped: dict[str, str] = {}
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Each xdist worker decides for itself, and all alike."""
+        """Each xdist worker leaves the same out: one that had other tests would end the run."""
         kept = []
         gone = []
         for item in items:
             needed = [name for name in parts.PARTS if item.get_closest_marker(name)]
-            reason = next(filter(None, map(parts.missing, needed)), None)
+            reasons = (run.missing_part(config.stash[run.FOLDER], name) for name in needed)
+            reason = next(filter(None, reasons), None)
             if reason is None:
                 kept.append(item)
             else:

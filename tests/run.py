@@ -20,6 +20,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import parts
+
 ROOT = Path(__file__).parent.parent
 FOLDER = pytest.StashKey[Path]()
 TOOL_TIMEOUT = 1800  # seconds; the first `up` builds Kubernetes
@@ -136,6 +138,20 @@ def locked(folder: Path, name: str, *, shared: bool = False) -> Iterator[None]:
     with (folder / f"{name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
+
+
+def missing_part(folder: Path, name: str) -> str | None:
+    """Why a part is not at hand, None when it is, as the first of the run's processes has found it.
+
+    Args:
+        folder: the run's.
+        name: of `tests.parts.PARTS`.
+    """
+    with locked(folder, f"part-{name}"):
+        found = folder / f"part-{name}"
+        if not found.exists():
+            found.write_text(parts.missing(name) or "")
+        return found.read_text() or None
 
 
 def started_devcluster(folder: Path, name: str) -> Path:
