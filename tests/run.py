@@ -24,7 +24,7 @@ from tests import parts
 
 ROOT = Path(__file__).parent.parent
 FOLDER = pytest.StashKey[Path]()
-TOOL_TIMEOUT = 1800  # seconds; the first `up` builds Kubernetes
+TOOL_TIMEOUT = 5400  # seconds; the first `up` builds Kubernetes
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -223,4 +223,4 @@ def load_device_plugin(folder: Path, name: str) -> None:
 def _is_up(name: str) -> bool:
     """Whether a dev cluster of that name runs."""
     command = [sys.executable, "-m", "devcluster", "status", "--name", name]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=60).returncode == 0
+    return subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=300).returncode == 0

@@ -13,7 +13,7 @@ import pytest
 
 from k3k_pulumi import direct
 from tests import run
-from tests.e2e.support.clusters import Access, View, variant
+from tests.e2e.support.clusters import MADE_WITHIN, Access, View, variant
 from tests.e2e.support.device_plugin import RESOURCE, shared_devices
 from tests.e2e.support.diagnostics import describe
 from tests.e2e.support.ingress_controller import IngressController, shared_controller
@@ -111,7 +111,7 @@ def make_cluster(
     with ExitStack() as stack:
 
         def make(name: str = "own", **args: Any) -> View:
-            args = {"namespace": unique("t"), **variant(distribution), **args}
+            args = {"namespace": unique("t"), "timeout": MADE_WITHIN, **variant(distribution), **args}
             own = stack.enter_context(ExitStack())
             made = own.enter_context(direct.ephemeral_cluster(name=name, kubeconfig=host.kubeconfig, **args))
             view = View.of(host.kubectl, Access.of(made), own.close)

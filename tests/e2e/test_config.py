@@ -11,7 +11,7 @@ from tests.e2e.support.objects import config_map, container, pod, secret
 from tests.e2e.support.polling import eventually
 
 # The host's kubelet changes a volume when it next syncs the pod, which it does about every minute.
-LIVE_TIMEOUT = 150.0
+LIVE_TIMEOUT = 300.0
 BINARY = bytes(range(256))
 
 

@@ -100,7 +100,9 @@ def numbers(text: str) -> set[int]:
 
 def written(database: Kubectl, pod: str) -> set[int]:
     """What a replica has."""
-    return numbers(database.exec(pod, ["redis-cli", "-e", "smembers", "written"]).stdout.decode())
+    answer = database.exec(pod, ["redis-cli", "-e", "smembers", "written"])
+    assert answer.returncode == 0, answer  # as long as it loads what the primary has
+    return numbers(answer.stdout.decode())
 
 
 def acknowledged(elsewhere: Kubectl) -> set[int]:
@@ -116,7 +118,7 @@ def test_a_replicated_database_and_its_client(inside: Kubectl, elsewhere: Kubect
     writer = container(("sh", "-uc", CLIENT), image=redis_image, env=environment)
     elsewhere.apply(deployment("client", 1, writer))
 
-    inside("rollout", "status", "statefulset/db", "--timeout=180s")
+    inside("rollout", "status", "statefulset/db", "--timeout=600s")
     pods = {pod["metadata"]["name"]: pod for pod in running(inside, "app=db", REPLICAS)}
     assert set(pods) == {f"db-{index}" for index in range(REPLICAS)}
     (client,) = running(elsewhere, "app=client", 1)
@@ -129,7 +131,7 @@ def test_a_replicated_database_and_its_client(inside: Kubectl, elsewhere: Kubect
     }
 
     inside("rollout", "restart", "statefulset/db")
-    inside("rollout", "status", "statefulset/db", "--timeout=180s")
+    inside("rollout", "status", "statefulset/db", "--timeout=600s")
     before = max(acknowledged(elsewhere))
     eventually(lambda: max(acknowledged(elsewhere)) > before)  # it goes on, by the same name
 

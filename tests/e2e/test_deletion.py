@@ -12,9 +12,11 @@ from tests.e2e.support.polling import eventually
 
 DEAF = "trap '' TERM; while :; do sleep 0.2; done"
 # The hook and the signal handler write to the log of the main process; the handler takes its time.
-LAST_WORDS = (
-    "trap 'echo asked to end; sleep 3; echo ended; exit 0' TERM; echo up; while :; do sleep 0.2; done"
-)
+LAST_WORDS = """
+trap 'echo asked to end; until [ -e /tmp/end ]; do sleep 0.2; done; echo ended; exit 0' TERM
+echo up
+while :; do sleep 0.2; done
+"""
 
 
 def grace_on_host(cluster: View, inside: Kubectl, name: str) -> int | None:
@@ -26,19 +28,20 @@ def grace_on_host(cluster: View, inside: Kubectl, name: str) -> int | None:
 @both
 def test_grace_period_and_pre_stop(cluster: View, inside: Kubectl) -> None:
     hook = {"preStop": {"exec": {"command": ["sh", "-c", "echo hook > /proc/1/fd/1; sleep 1"]}}}
-    inside.apply(pod("polite", shell(LAST_WORDS, lifecycle=hook), terminationGracePeriodSeconds=40))
+    inside.apply(pod("polite", shell(LAST_WORDS, lifecycle=hook), terminationGracePeriodSeconds=200))
     running(inside, "app=polite", 1)
     with subprocess.Popen(
         inside.command("logs", "--follow", "polite"), stdout=subprocess.PIPE, env=inside.environment()
     ) as follower:
         assert follower.stdout is not None
         assert follower.stdout.readline() == b"up\n"
-        inside("delete", "pod", "polite", "--grace-period=20", "--wait=false")
+        inside("delete", "pod", "polite", "--grace-period=100", "--wait=false")
 
-        eventually(lambda: grace_on_host(cluster, inside, "polite") == 20)
+        eventually(lambda: grace_on_host(cluster, inside, "polite") == 100)
         virtual = inside.get("pod", "polite")
-        assert virtual["metadata"]["deletionGracePeriodSeconds"] == 20
+        assert virtual["metadata"]["deletionGracePeriodSeconds"] == 100
         assert virtual["status"]["phase"] == "Running"
+        assert inside.exec("polite", ["touch", "/tmp/end"]).returncode == 0
         assert follower.stdout.read() == b"hook\nasked to end\nended\n"
         follower.wait(30)
     eventually(lambda: not inside.get("pods"))
@@ -47,11 +50,11 @@ def test_grace_period_and_pre_stop(cluster: View, inside: Kubectl) -> None:
 
 def test_end_of_the_grace_period(inside: Kubectl) -> None:
     """Who does not listen is killed when the time is up, and not before."""
-    inside.apply(pod("deaf", shell(DEAF)))
+    inside.apply(pod("deaf", shell(DEAF), terminationGracePeriodSeconds=600))
     running(inside, "app=deaf", 1)
     start = time.monotonic()
     inside("delete", "pod", "deaf", "--grace-period=3")
-    assert 2.5 < time.monotonic() - start < 25
+    assert 2.5 < time.monotonic() - start < 300
 
 
 def test_forced_deletion_takes_the_copy(cluster: View, inside: Kubectl) -> None:
@@ -63,11 +66,12 @@ def test_forced_deletion_takes_the_copy(cluster: View, inside: Kubectl) -> None:
 
 def test_grace_period_made_shorter(cluster: View, inside: Kubectl) -> None:
     """A second deletion with less grace reaches the host as well, which then keeps to it or not."""
-    inside.apply(pod("deaf", shell(DEAF), terminationGracePeriodSeconds=30))
+    inside.apply(pod("deaf", shell(DEAF), terminationGracePeriodSeconds=300))
     running(inside, "app=deaf", 1)
-    for grace in (25, 15):
+    for grace in (200, 100):
         inside("delete", "pod", "deaf", f"--grace-period={grace}", "--wait=false")
         eventually(lambda grace=grace: grace_on_host(cluster, inside, "deaf") == grace)
+    inside("delete", "pod", "deaf", "--grace-period=1", "--wait=false")
 
 
 def test_pod_deleted_on_the_host_is_replaced(cluster: View, inside: Kubectl) -> None:

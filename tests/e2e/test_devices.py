@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from tests.e2e.conftest import MakeCluster
 from tests.e2e.support.clusters import running
 from tests.e2e.support.device_plugin import VARIABLE
@@ -33,6 +35,7 @@ def devices(inside: Kubectl, name: str, part: str) -> list[str]:
     return answer.stdout.decode().strip().split(",")
 
 
+@pytest.mark.usefixtures("every_node")
 def test_devices_reach_pods_inside_as_far_as_the_quota_goes(make_cluster: MakeCluster, gpus: str) -> None:
     """Two nodes have two devices each; no other test asks for any."""
     view = make_cluster(node_capacity={"extended_resources": {"example.com/fpga": 1}})

@@ -77,10 +77,11 @@ def priority(host: Host) -> Iterator[str]:
     host.kubectl("delete", "priorityclass", name)
 
 
+@pytest.mark.usefixtures("every_node")
 def test_preemption_on_the_host(inside: Kubectl, namespace: Kubectl, scarce: str, priority: str) -> None:
     """The tenant's pod goes gracefully and says why; its controller makes another one, which waits."""
     asking = container(resources={"limits": {scarce: "1"}})
-    inside.apply(deployment("low", 1, asking))
+    inside.apply(deployment("low", 1, asking, terminationGracePeriodSeconds=60))
     (victim,) = running(inside, "app=low", 1)
     name = victim["metadata"]["name"]
     # Held, so that its last status can be read.

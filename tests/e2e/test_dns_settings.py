@@ -15,7 +15,7 @@ import pytest
 
 from k3k_pulumi import direct
 from tests.e2e.conftest import Host, MakeCluster
-from tests.e2e.support.clusters import View, running, variant
+from tests.e2e.support.clusters import MADE_WITHIN, View, running, variant
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.lookups import NO_ERROR, NO_SUCH_NAME, addresses, ask, client, steady
 from tests.e2e.support.objects import COREDNS, Object, config_map, container, pod
@@ -109,9 +109,11 @@ def always_found(view: View, name: str) -> Iterator[None]:
     """Asks for a name all the time, and asserts at the end that it was found each time."""
     command = steady(view.inside, "asks", name, "/tmp/end")
     process = subprocess.Popen(command, env=view.inside.environment(), stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "\n"
     yield
     view.inside.exec("asks", ["python3", "-c", "open('/tmp/end', 'w')"])
-    told, _ = process.communicate(timeout=60)
+    told, _ = process.communicate(timeout=120)
     times, failures = json.loads(told)
     assert times > 20
     assert not failures, f"{len(failures)} of {times}: {set(failures)}"
@@ -139,6 +141,7 @@ def test_what_is_answered_beyond_the_clusters_own_names(
         "cluster_domain": DOMAIN,
         "pods": {"hostNetwork": True},
         "persistence": {"type": "ephemeral"},
+        "timeout": MADE_WITHIN,
         **variant("kubernetes"),
     }
     dns = {
@@ -156,22 +159,20 @@ def test_what_is_answered_beyond_the_clusters_own_names(
     running(view.inside, "app=asks", 1)
     own = {f"own.default.svc.{DOMAIN}": view.inside.get("service", "own")["spec"]["clusterIP"]}
     eventually(lambda: (answered(view, own), True))
-    answered(
-        view,
-        {
-            "www.example.org": "192.0.2.31",
-            "intranet.corp.example": "192.0.2.41",
-            alias: "192.0.2.21",
-            f"pg.databases.{OF_HOST}": "192.0.2.22",
-            f"registry.default.svc.{DOMAIN}": "192.0.2.21",  # the ExternalName Service
-            # Not listed, or not below svc.host.
-            f"other.infra.{OF_HOST}": None,
-            f"registry.infra.svc.{HOST_DOMAIN}": None,
-            "outside.example.org": None,
-            # Other zones have other name servers.
-            "www.corp.example": None,
-        },
-    )
+    beyond = {
+        "www.example.org": "192.0.2.31",
+        "intranet.corp.example": "192.0.2.41",
+        alias: "192.0.2.21",
+        f"pg.databases.{OF_HOST}": "192.0.2.22",
+        f"registry.default.svc.{DOMAIN}": "192.0.2.21",  # the ExternalName Service
+        # Not listed, or not below svc.host.
+        f"other.infra.{OF_HOST}": None,
+        f"registry.infra.svc.{HOST_DOMAIN}": None,
+        "outside.example.org": None,
+        # Other zones have other name servers.
+        "www.corp.example": None,
+    }
+    eventually(lambda: (answered(view, beyond), True))
     assert addresses(view.inside, "asks", alias, "registry") == [["192.0.2.21"], ["192.0.2.21"]]
 
     # Another configuration, and one more: new pods come before old ones go. Without upstreams the host's DNS
@@ -204,7 +205,7 @@ def test_what_is_answered_beyond_the_clusters_own_names(
     on_node = {"hostNetwork": True, "nodeSelector": {"kubernetes.io/hostname": away}}
     view.inside.apply(client("net", dnsPolicy="ClusterFirstWithHostNet", **on_node))
     running(view.inside, "app=net", 1)
-    answered(view, own, "net")
+    eventually(lambda: (answered(view, own, "net"), True))
 
     direct.apply("named", kubeconfig=host.kubeconfig, **args, egress="none")
     gone = dict.fromkeys(("www.example.org", "outside.example.org", alias))

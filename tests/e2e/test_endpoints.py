@@ -51,7 +51,7 @@ def test_readiness_gates_and_early_addresses_agree_on_both_sides(cluster: View, 
 
 @both
 def test_a_pod_that_ends_serves_as_long_as_there_is_no_other(cluster: View, inside: Kubectl) -> None:
-    slow = server("web", terminationGracePeriodSeconds=60)
+    slow = server("web", terminationGracePeriodSeconds=600)
     command = ["sh", "-c", "until [ -e /tmp/end ]; do sleep 0.2; done"]
     slow["spec"]["containers"][0]["lifecycle"] = {"preStop": {"exec": {"command": command}}}
     inside.apply(slow, client(), service("web"))

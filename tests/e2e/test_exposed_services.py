@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from tests.e2e.conftest import Host
 from tests.e2e.support.clusters import View, both, running
 from tests.e2e.support.kubectl import Kubectl
@@ -113,6 +115,7 @@ def test_a_load_balancer_is_reached_and_cleaned_up_before_its_service_goes(
     eventually(lambda: copy_of(cluster, inside, "services", "web") is None)
 
 
+@pytest.mark.usefixtures("every_node")
 def test_nodes_without_a_pod_answer_to_no_cluster_traffic_that_is_to_stay_local(
     host: Host, inside: Kubectl
 ) -> None:

@@ -62,8 +62,8 @@ def test_events_of_the_host_are_told_with_virtual_names_and_counts(cluster: View
     assert failed["message"] == 'MountVolume.SetUp failed for volume "v" : configmap "settings" not found'
     assert failed["type"] == "Warning"
     assert failed["involvedObject"]["uid"] == inside.get("pod", "waiting")["metadata"]["uid"]
+    (scheduled,) = eventually(lambda: [each for each in events() if each["reason"] == "Scheduled"])
     found = events()
-    (scheduled,) = [each for each in found if each["reason"] == "Scheduled"]
     assert scheduled["message"].startswith(f"Successfully assigned {inside.namespace}/waiting to ")
     copy = cluster.host_pods(namespace=inside.namespace)["waiting"]["metadata"]
     foreign = (copy["name"], copy["uid"], cluster.workloads.namespace)

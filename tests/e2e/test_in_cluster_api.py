@@ -20,11 +20,17 @@ answers = {"namespace": namespace}
 for path in sys.argv[1:]:
     path = path.replace("NAMESPACE", namespace)
     request = urllib.request.Request(server + path, headers={"Authorization": "Bearer " + token})
-    try:
-        with urllib.request.urlopen(request, context=trust, timeout=20) as answer:
-            answers[path] = sorted(item["metadata"]["name"] for item in json.load(answer)["items"])
-    except urllib.error.HTTPError as error:
-        answers[path] = error.code
+    for last in (False, False, True):  # a connection may take long on a busy machine
+        try:
+            with urllib.request.urlopen(request, context=trust, timeout=20) as answer:
+                answers[path] = sorted(item["metadata"]["name"] for item in json.load(answer)["items"])
+        except urllib.error.HTTPError as error:
+            answers[path] = error.code
+        except OSError:
+            if not last:
+                continue
+            raise
+        break
 print(json.dumps(answers))
 """
 PODS = "/api/v1/namespaces/NAMESPACE/pods"
@@ -65,7 +71,7 @@ def test_pod_lists_pods_of_its_namespace(inside: Kubectl) -> None:
             automountServiceAccountToken=True,
         ),
     )
-    inside("wait", "pod/client", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=180s")
+    inside("wait", "pod/client", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=300s")
     answers = json.loads(inside("logs", "client"))
     assert answers.pop("namespace") == inside.namespace
     assert answers == {

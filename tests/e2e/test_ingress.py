@@ -200,19 +200,28 @@ def test_a_route_of_the_gateway_api_and_a_default_backend(
     inside("create", "namespace", backend.namespace)
     inside.apply(*application("web"))
     backend.apply(*application("api"))
-    inside.apply(_route(host), ingress("rest", defaultBackend=path("", "", "web")["backend"]))
+    # The kinds are known a moment after their definitions are established.
+    rest = ingress("rest", defaultBackend=path("", "", "web")["backend"])
+    eventually(lambda: (inside.apply(_route(host), rest), True))
     assert "no ReferenceGrant in backend" in event(inside, "routed", "HostCopyRefused")
-    backend.apply(_grant())
+    eventually(lambda: (backend.apply(_grant()), True))
     with ingress_controller.entry() as entry:
         answers(entry, host, {"/api/x": "api", "/": "web"})
         assert entry.get(host, "/api").headers["x-route"] == "yes"
         moved = entry.get(host, "/old")
         assert (moved.status, moved.headers["location"]) == (302, f"http://{host}/new")
         answers(entry, f"{unique('any')}.example.net", {"/": "web"})
-    (parent,) = eventually(lambda: inside.get("httproute", "routed").get("status", {}).get("parents"))
-    assert parent["parentRef"]["namespace"] == "infra"
-    conditions = {each["type"]: (each["status"], each["observedGeneration"]) for each in parent["conditions"]}
-    assert conditions == {"Accepted": ("True", 1), "ResolvedRefs": ("True", 1)}
+
+    def accepted() -> bool:
+        parents = inside.get("httproute", "routed").get("status", {}).get("parents") or []
+        assert [each["parentRef"]["namespace"] for each in parents] == ["infra"], parents
+        conditions = {
+            each["type"]: (each["status"], each["observedGeneration"]) for each in parents[0]["conditions"]
+        }
+        assert conditions == {"Accepted": ("True", 1), "ResolvedRefs": ("True", 1)}
+        return True
+
+    eventually(accepted)
     assert view.workloads.get("httproutes")
     inside("delete", "httproute", "routed")
     eventually(lambda: not view.workloads.get("httproutes"))

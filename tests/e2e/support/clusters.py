@@ -15,6 +15,8 @@ from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.polling import eventually
 
 PREFIX = "k3k-pulumi.io/"
+MADE_WITHIN = 600.0
+"""Seconds until a cluster is ready beside all that other tests start at the same time."""
 
 both = pytest.mark.parametrize(
     "distribution", ["kubernetes", pytest.param("k3s", marks=pytest.mark.needs_k3s_image)]
@@ -95,7 +97,7 @@ class View:
         return {each["metadata"]["annotations"][f"{PREFIX}name"]: each for each in found}
 
 
-def running(kubectl: Kubectl, selector: str, count: int, timeout: float = 180.0) -> list[Any]:
+def running(kubectl: Kubectl, selector: str, count: int, timeout: float = 300.0) -> list[Any]:
     """Waits until exactly `count` (at least one) pods match, all Ready and none on its way out."""
 
     def check() -> list[Any]:

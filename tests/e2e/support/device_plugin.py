@@ -40,7 +40,7 @@ def shared_devices(folder: Path, host: Path) -> None:
         assert set(found.values()) == {str(PER_NODE)}, found
         return True
 
-    eventually(advertised, 90.0)
+    eventually(advertised)
 
 
 def remove(folder: Path) -> None:

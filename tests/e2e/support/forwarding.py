@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,9 +20,19 @@ def forwarded(kubectl: Kubectl, name: str, port: int) -> Iterator[int]:
     ) as process:
         try:
             assert process.stdout is not None
-            said = process.stdout.readline().decode()
-            found = re.search(r"127\.0\.0\.1:(\d+)", said)
-            assert found, said
-            yield int(found[1])
+            found, said = None, ""
+            while not found:  # warnings may come first
+                line = process.stdout.readline().decode()
+                said += line
+                assert line, said
+                found = re.search(r"127\.0\.0\.1:(\d+)", line)
+            # It says a line for each connection, and stands still when nobody reads them.
+            reader = threading.Thread(target=process.stdout.read, daemon=True)
+            reader.start()
+            try:
+                yield int(found[1])
+            finally:
+                process.kill()
+                reader.join()
         finally:
             process.kill()

@@ -16,6 +16,7 @@ from devcluster.images import INGRESS
 from tests.e2e.support.clusters import running
 from tests.e2e.support.forwarding import forwarded
 from tests.e2e.support.kubectl import Kubectl
+from tests.e2e.support.polling import eventually
 from tests.run import locked
 
 NAMESPACE = "k3k-tests-ingress"
@@ -126,7 +127,8 @@ def shared_controller(folder: Path, host: Path, definitions: Path) -> IngressCon
             made.write_text(json.dumps({"host": str(host), "definitions": str(definitions)}))
             kubectl("apply", "--server-side", "-f", str(definitions))
             kubectl("wait", "crd", "--for=condition=Established", "--timeout=60s", *DEFINED)
-            kubectl.apply(*_manifests())
+            # Kinds are known a moment after their definitions are established.
+            eventually(lambda: (kubectl.apply(*_manifests()), True))
     running(kubectl, "app=ingress", 1)
     return IngressController(kubectl, definitions)
 

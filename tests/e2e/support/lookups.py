@@ -43,15 +43,20 @@ def value(data, at, size, kind):
         return "%d %s" % (struct.unpack_from(">3H", data, at)[2], name_at(data, at + 6)[0])
     return ""
 def over_tcp(query):
-    with socket.create_connection((server, 53), 5) as s:
+    with socket.create_connection((server, 53), 15) as s:
         s.sendall(struct.pack(">H", len(query)) + query)
         stream = s.makefile("rb")
         return stream.read(struct.unpack(">H", stream.read(2))[0])
 def over_udp(query):
-    with socket.socket(family, socket.SOCK_DGRAM) as s:
-        s.settimeout(5)
-        s.sendto(query, (server, 53))
-        return s.recv(65535)
+    for last in (False, False, True):  # a datagram may get lost
+        with socket.socket(family, socket.SOCK_DGRAM) as s:
+            s.settimeout(5)
+            s.sendto(query, (server, 53))
+            try:
+                return s.recv(65535)
+            except TimeoutError:
+                if last:
+                    raise
 def ask(name, kind, protocol):
     query = packet(name, kind)
     data = over_tcp(query) if protocol == "tcp" else over_udp(query)
@@ -81,10 +86,12 @@ print(json.dumps([find(name) for name in sys.argv[1:]]))
 """
 
 # Arguments: a name, a file. Asks for it again and again until the file is there; prints what was not found.
+# An empty line says that it has begun.
 _STEADY = """
 import json, os, socket, sys, time
 name, end = sys.argv[1:]
 failures, count = [], 0
+print(flush=True)
 while not os.path.exists(end):
     count += 1
     try:
@@ -143,7 +150,10 @@ def addresses(kubectl: Kubectl, pod: str, *names: str) -> list[list[str] | str]:
 
 
 def steady(kubectl: Kubectl, pod: str, name: str, end: str) -> list[str]:
-    """The command line that asks for a name until a file appears: it prints (number of times, failures)."""
+    """The command line that asks for a name until a file appears.
+
+    It prints an empty line when it begins, and at the end (number of times, failures).
+    """
     return kubectl.command("exec", pod, "--", "python3", "-c", _STEADY, name, end)
 
 

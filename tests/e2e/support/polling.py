@@ -8,8 +8,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-SECONDS = 120.0
-"""What a busy machine needs for nearly anything; it is the time of a failure, no other test waits so long."""
+SECONDS = 240.0
+"""What a slow and busy machine needs for nearly anything; it is the time of a failure, no other test waits so
+long."""
 
 
 def eventually(check: Callable[[], T], timeout: float = SECONDS, interval: float = 0.25) -> T:

@@ -102,17 +102,18 @@ def compare(rights: Mapping[Right, str], asked: Iterable[Request], since: str = 
 
     Args:
         rights: see `granted`.
-        asked: requests of all users, oldest first.
+        asked: requests of all users.
         since: what came before this time is not looked at, RFC 3339 in UTC.
     """
     used: dict[Right, set[str]] = defaultdict(set)
-    refused: dict[tuple[str, str, Right], int] = defaultdict(int)
-    ended: set[str] = set()
+    refusals: list[tuple[Request, Right]] = []
+    ended: dict[str, str] = {}  # what was deleted -> when that was asked for
     for request in asked:
         if request.time < since:
             continue
         if request.verb.startswith("delete") and request.resource in _ENDS and request.decision == "allow":
-            ended.add(request.namespace or request.name)
+            name = request.namespace or request.name
+            ended[name] = min(request.time, ended.get(name, request.time))
         if request.agent != AGENT or not request.resource or not _is_kubelet(request.user):
             continue
         right = _right(request, rights)
@@ -120,7 +121,14 @@ def compare(rights: Mapping[Right, str], asked: Iterable[Request], since: str = 
             used[right].add(request.user)
             if (right.verb, request.code) == ("patch", _CREATED):
                 used[right._replace(verb="create")].add(request.user)
-        elif not _is_over(request, ended):
+        else:
+            refusals.append((request, right))
+    refused: dict[tuple[str, str, Right], int] = defaultdict(int)
+    for request, right in refusals:
+        if request.user in used.get(right, ()):
+            continue
+        # The log is in the order of the answers: what a deletion takes away is missed before it is answered.
+        if not _is_over(request, {name for name, time in ended.items() if time <= request.time}):
             refused[request.user, request.namespace, right] += 1
     return Findings(
         unused=[f"{right}, given {rights[right]}" for right in sorted(rights.keys() - used.keys())],
@@ -128,7 +136,6 @@ def compare(rights: Mapping[Right, str], asked: Iterable[Request], since: str = 
         refused=[
             f"{right}, namespace {namespace or '(none)'}, by {user}, {times} times"
             for (user, namespace, right), times in sorted(refused.items())
-            if user not in used.get(right, ())
         ],
         kubelets=len(set().union(*used.values())) if used else 0,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from k3k_pulumi import direct
 from k3k_pulumi.direct.cluster import write_private
-from tests.e2e.support.clusters import Access, variant
+from tests.e2e.support.clusters import MADE_WITHIN, Access, variant
 from tests.run import locked
 
 
@@ -41,7 +41,8 @@ def shared_cluster(folder: Path, distribution: str, host: Path) -> Access:
 def _made(distribution: str, namespace: str, host: Path, folder: Path) -> dict[str, str]:
     """What is known of the cluster that was made, or the error."""
     try:
-        made = direct.apply(distribution, namespace=namespace, kubeconfig=host, **variant(distribution))
+        args = variant(distribution)
+        made = direct.apply(distribution, namespace=namespace, kubeconfig=host, timeout=MADE_WITHIN, **args)
     except Exception as error:  # whatever it is, the other workers are to know it
         return {"error": str(error)}
     kubeconfig = folder / f"{distribution}.kubeconfig"
