@@ -104,6 +104,14 @@ def test_what_comes_a_moment_too_early_or_too_late_lacks_no_right(other: Request
     assert len(compare(RIGHTS, [other, elsewhere]).refused) == 1
 
 
+def test_a_deletion_may_be_answered_after_what_it_has_others_refused() -> None:
+    """The log is in the order of the answers; what counts is when it was asked for."""
+    refused = asked(LOG, decision="forbid", time="2026-01-01T00:00:02Z")
+    ended = {"verb": "delete", "resource": "namespaces", "name": "team", "user": "admin"}
+    assert compare(RIGHTS, [refused, asked(ended, time="2026-01-01T00:00:01Z")]).refused == []
+    assert len(compare(RIGHTS, [refused, asked(ended, time="2026-01-01T00:00:03Z")]).refused) == 1
+
+
 def test_what_no_kubelet_may_is_never_a_matter_of_time() -> None:
     """No 403 of admission, a quota's for example, is one for lack of a right."""
     assert compare(RIGHTS, [asked(LOG, code="403")]).refused == []

@@ -315,8 +315,8 @@ def _has_settled(outcome: Outcome) -> bool:
         return any(names_field(event, wanted.refused, wanted.reason) for event in outcome.events)
     if wanted.waits:
         there = set(outcome.case.host.copies) <= set(outcome.copies.values())
-        expected = outcome.case.host.pod is not None
-        return wanted.waits in reasons(outcome) and bool(outcome.host_pods) == expected and there
+        as_it_must = bool(outcome.host_pods) == (outcome.case.host.pod is not None)
+        return wanted.waits in reasons(outcome) and as_it_must and there
     expected = sum(each["kind"] == "Pod" for each in outcome.sent)
     phases = [pod["status"].get("phase") for pod in outcome.pods]
     if len(dropped(outcome)) < len(wanted.dropped):
