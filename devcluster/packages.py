@@ -70,10 +70,19 @@ def ensure(needed: list[Needed], progress: Progress) -> None:
         # dpkg-divert and policy-rc.d are left alone: none of these starts a service but containerd, which
         # is only installed where it could not be built.
         environment = {"DEBIAN_FRONTEND": "noninteractive"}
-        install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *packages]
+        # Somebody else's apt (unattended upgrades) is waited for.
+        install = [
+            "apt-get",
+            "install",
+            "--option=DPkg::Lock::Timeout=300",
+            "--yes",
+            "--quiet",
+            "--no-install-recommends",
+            *packages,
+        ]
         if shell.attempt(*install, env=environment).returncode:
-            shell.run("apt-get", "update", "--quiet", env=environment)  # package lists missing or out of date
-            shell.run(*install, env=environment)
+            shell.fetch("apt-get", "update", "--quiet", env=environment)  # package lists missing or old
+            shell.fetch(*install, env=environment)
     still = missing(needed)
     if still:
         raise DevclusterError(
@@ -93,14 +102,15 @@ def unpacked(package: str, name: str, folder: Path) -> Path:
         Path of the file.
     """
     home = folder / package
-    if not home.exists():
-        with tempfile.TemporaryDirectory(dir=_made(folder), prefix=".") as scratch:
-            if shell.attempt("apt-get", "download", package, cwd=Path(scratch)).returncode:
-                shell.run("apt-get", "update", "--quiet")
-                shell.run("apt-get", "download", package, cwd=Path(scratch))
-            (archive,) = Path(scratch).glob("*.deb")
-            shell.run("dpkg-deb", "--extract", archive, Path(scratch, "content"))
-            Path(scratch, "content").rename(home)
+    with locked("packages"):
+        if not home.exists():
+            with tempfile.TemporaryDirectory(dir=_made(folder), prefix=".") as scratch:
+                if shell.attempt("apt-get", "download", package, cwd=Path(scratch)).returncode:
+                    shell.fetch("apt-get", "update", "--quiet")
+                    shell.fetch("apt-get", "download", package, cwd=Path(scratch))
+                (archive,) = Path(scratch).glob("*.deb")
+                shell.run("dpkg-deb", "--extract", archive, Path(scratch, "content"))
+                Path(scratch, "content").rename(home)
     return next(path for path in sorted(home.rglob(name)) if path.is_file() and not path.is_symlink())
 
 

@@ -28,9 +28,11 @@ from devcluster.node import Node
 from devcluster.pki import Pki
 from devcluster.progress import Progress
 
-API_WITHIN = 60.0  # seconds
-NODES_WITHIN = 60.0
-STORAGE_WITHIN = 60.0
+# Seconds until it is given up; each takes a few, and many on a machine that has much else to do.
+API_WITHIN = 300.0
+NODES_WITHIN = 300.0
+STORAGE_WITHIN = 300.0
+FAILING = frozenset({"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"})
 POLICY_READER = "devcluster:network-policy"
 
 
@@ -127,6 +129,8 @@ class Parts:
         ready = next((each for each in conditions if each["type"] == "Ready"), None)
         if ready is None or ready["status"] != "True":
             return False
+        if FAILING & {taint["key"] for taint in found["spec"].get("taints", [])}:
+            return False  # the controller takes them a moment later; until then it gets no pods
         since = self.started.get(node.name)
         return since is None or datetime.datetime.fromisoformat(ready["lastHeartbeatTime"]) >= since
 

@@ -13,7 +13,7 @@ from devcluster.node import Node
 from devcluster.progress import Progress
 from devcluster.worker import RUNTIME_SOCKET
 
-UP_WITHIN = 30.0  # seconds until containerd answers
+UP_WITHIN = 300.0  # seconds until containerd answers
 
 
 def programs(progress: Progress) -> Path | None:

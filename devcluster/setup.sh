@@ -29,17 +29,21 @@ install_uv() {
   if ! "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; then
     [ "$(id -u)" = 0 ] || fail "Python's venv module is missing and this is not root; install python3-venv"
     echo "setup: installing python3-venv"
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null
+    # Somebody else's apt (unattended upgrades) is waited for.
+    apt-get update -qq -o Acquire::Retries=5 &&
+      DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o Acquire::Retries=5 -o DPkg::Lock::Timeout=300 \
+        python3-venv >/dev/null
   fi
   echo "setup: installing uv $UV_VERSION"
   rm -rf "$CACHE/uv-$UV_VERSION"
   "$PYTHON" -m venv "$CACHE/uv-$UV_VERSION"
-  "$CACHE/uv-$UV_VERSION/bin/pip" install --quiet --disable-pip-version-check "uv==$UV_VERSION"
+  "$CACHE/uv-$UV_VERSION/bin/pip" install --quiet --disable-pip-version-check --retries 10 "uv==$UV_VERSION"
 }
 
 PYTHON=$(find_python)
 install_uv
 export UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy
+export UV_HTTP_RETRIES=${UV_HTTP_RETRIES:-10} UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-120} # a registry's bad minute
 
 export_lock() { # output file, arguments of uv export
   local out=$1

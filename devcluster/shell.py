@@ -6,11 +6,14 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from devcluster.errors import DevclusterError
 
+PAUSES = (2.0, 10.0, 30.0)
+"""Seconds before what is to be fetched is asked for once more: registries have bad minutes."""
 ROOT = Path(__file__).resolve().parent.parent
 """The repository."""
 
@@ -61,6 +64,16 @@ def attempt(
         )
     except FileNotFoundError as error:
         raise DevclusterError(f"the program {command[0]} is missing on this machine") from error
+
+
+def fetch(*command: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+    """Like `run`, for a program that gets something over the network: it is run again when it fails."""
+    for pause in PAUSES:
+        result = attempt(*command, env=env, cwd=cwd)
+        if result.returncode == 0:
+            return result.stdout
+        time.sleep(pause)
+    return run(*command, env=env, cwd=cwd)
 
 
 def own(module: str, *words: str) -> str:

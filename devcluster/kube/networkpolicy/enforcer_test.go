@@ -17,7 +17,7 @@ import (
 	"k3k-pulumi.io/devcluster/kube/networkpolicy/attach"
 )
 
-const deadline = 10 * time.Second
+const deadline = time.Minute
 
 // A kernel records the scripts it is given; it refuses as many as the test says.
 type kernel struct {
@@ -63,10 +63,28 @@ func start(t *testing.T, k *kernel, syncPeriod time.Duration, objects ...runtime
 	if err != nil {
 		t.Fatal(err)
 	}
+	awaitWatches(t, client, 3)
 	k.scripts = make(chan string, 100)
 	e.apply = k.apply
 	go e.run(t.Context())
 	return client, e
+}
+
+// awaitWatches waits until informers watch: a fake API tells nobody later what happened between their list and that.
+func awaitWatches(t *testing.T, client *fake.Clientset, count int) {
+	t.Helper()
+	for begin := time.Now(); time.Since(begin) < deadline; time.Sleep(time.Millisecond) {
+		watches := 0
+		for _, action := range client.Actions() {
+			if action.GetVerb() == "watch" {
+				watches++
+			}
+		}
+		if watches >= count {
+			return
+		}
+	}
+	t.Fatalf("there are no %d watches: %v", count, client.Actions())
 }
 
 func TestWritesWhatChanges(t *testing.T) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from devcluster.audit import Request, requests
@@ -46,3 +47,17 @@ def test_parts_in_order_and_only_whole_lines(tmp_path: Path) -> None:
     )
     assert list(requests(tmp_path / "audit.log")) == [first, second, third]
     assert list(requests(tmp_path / "audit.log", ['"leases"', "nothing"])) == [first]
+
+
+def test_a_log_that_is_rotated_while_it_is_read_is_read_once_and_whole(tmp_path: Path) -> None:
+    log, oldest, next_one = (tmp_path / f"audit{part}.log" for part in ("", "-1", "-2"))
+    oldest.write_text(json.dumps(EVENT | {"verb": "list"}) + "\n")
+    log.write_text(json.dumps(EVENT) + "\n")
+    found = requests(log)
+    verbs = [next(found).verb]
+    log.rename(next_one)
+    log.write_text(json.dumps(EVENT | {"verb": "watch"}) + "\n")
+    assert verbs + [each.verb for each in found] == ["list", "get"]
+    # Between the two looks at the folder, for the current part and for the older ones.
+    os.link(log, tmp_path / "audit-3.log")
+    assert [each.verb for each in requests(log)] == ["list", "get", "watch"]
