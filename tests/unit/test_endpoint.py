@@ -45,8 +45,13 @@ def forever(first: bytes, again: bytes) -> Answer:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Callable[[Answer], str]]:
-    """Starts an API server that gives each request an answer; a kubeconfig for it."""
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], str]]:
+    """Starts an API server that gives each request an answer; a kubeconfig for it.
+
+    It is asked once in most tests, and may take its time on a busy machine.
+    """
+    monkeypatch.setattr(endpoint, "CONNECT_TIMEOUT", 60.0)
+    monkeypatch.setattr(endpoint, "REQUEST_TIMEOUT", 60.0)
     pair = serving(NAME)
     file = tmp_path / "server.pem"
     file.write_text(pair.certificate + pair.key)
@@ -86,7 +91,7 @@ def encoded(text: str) -> str:
 
 
 def test_one_that_says_200_is_ready_whatever_it_says_beside(server: Callable[[Answer], str]) -> None:
-    wait_until_ready(server(say("x" * 10, "200 OK")), 30.0)
+    wait_until_ready(server(say("x" * 10, "200 OK")), 60.0)
 
 
 def test_what_it_says_is_one_line_that_does_nothing(server: Callable[[Answer], str]) -> None:

@@ -13,11 +13,11 @@ from tests.e2e.support.kubectl import Kubectl
 from tests.run import ROOT
 
 NAME = "own"
-UP_TIMEOUT = 900  # seconds; the first `up` of a machine builds Kubernetes
+UP_TIMEOUT = 900  # seconds for a command; the first `up` of a machine builds Kubernetes
 
 
 def devcluster(
-    *args: str, environment: dict[str, str] | None = None, timeout: float = 120
+    *args: str, environment: dict[str, str] | None = None, timeout: float = UP_TIMEOUT
 ) -> subprocess.CompletedProcess[str]:
     """Runs `python -m devcluster`; whatever came of it."""
     return subprocess.run(
@@ -31,9 +31,9 @@ def devcluster(
     )
 
 
-def succeed(*args: str, timeout: float = 120) -> str:
+def succeed(*args: str) -> str:
     """Runs `python -m devcluster`, which has to succeed; its standard output."""
-    result = devcluster(*args, timeout=timeout)
+    result = devcluster(*args)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 

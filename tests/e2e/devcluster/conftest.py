@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from devcluster import config
-from tests.e2e.devcluster.command import NAME, UP_TIMEOUT, Own, succeed
+from tests.e2e.devcluster.command import NAME, Own, succeed
 
 
 @pytest.fixture(scope="package")
@@ -15,7 +15,7 @@ def own() -> Iterator[Own]:
     """Two nodes, dual-stack. Comes with the first test that needs it and goes with the last one."""
     succeed("down", "--name", NAME)  # of a run that was killed
     try:
-        succeed("up", "--name", NAME, "--nodes=2", "--ipv6", "--host=parts", timeout=UP_TIMEOUT)
+        succeed("up", "--name", NAME, "--nodes=2", "--ipv6", "--host=parts")
         yield Own(config.existing(NAME))
     finally:
         succeed("down", "--name", NAME)

@@ -18,7 +18,7 @@ from tests.e2e.support.kubectl import Kubectl
 
 PYTHON = "/usr/bin/python3"
 CONNECT_TIMEOUT = 1.0  # seconds; no answer in this time is "blocked"
-ANSWER_TIMEOUT = 30.0  # seconds; all probes of a pod run at once, so this is far off
+ANSWER_TIMEOUT = 120.0  # seconds; all probes of a pod run at once, so this is far off
 
 # Arguments: TCP ports, UDP ports. Echoes on every address of the pod. Each UDP socket has one of them,
 # since an answer from another address of a node would be none.
@@ -119,12 +119,13 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), 10) as s:
 """
 
 
-# Connects again and again from its first moment on; prints which attempts succeeded.
+# Connects again and again from its first moment on; prints which attempts succeeded. The last
+# argument is how long each may take: less than the second after which TCP repeats what was dropped.
 STARTER = """
 import json, socket, sys
 def connects():
     try:
-        socket.create_connection((sys.argv[1], int(sys.argv[2])), 0.15).close()
+        socket.create_connection((sys.argv[1], int(sys.argv[2])), float(sys.argv[3])).close()
     except TimeoutError:
         return False
     return True

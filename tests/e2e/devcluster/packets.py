@@ -166,6 +166,7 @@ def _pods(
     labels = {"pod-security.kubernetes.io/enforce": "privileged"}
     metadata = {"name": plain.namespace, "labels": labels}
     own.kubectl.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    eventually(lambda: plain("get", "serviceaccount", "default"))  # pods are refused before
     stack.callback(plain, "delete", "namespace", plain.namespace, "--wait=false")
     for name, node in {"plain": near, "near-node": near, "far-node": far}.items():
         made = host_pod(name, KUBELET, node, COMMAND, host_network=name != "plain")

@@ -62,7 +62,7 @@ def stand_ins(
         server: subprocess.Popen[bytes] | None = None
         try:
             own = Path("/proc/self/ns/net").readlink()
-            eventually(lambda: Path(f"/proc/{holder.pid}/ns/net").readlink() != own, timeout=10)
+            eventually(lambda: Path(f"/proc/{holder.pid}/ns/net").readlink() != own)
             _attach(instance, holder.pid, addresses)
             every = [each for some in addresses.values() for each in some]
             server = subprocess.Popen(
@@ -142,4 +142,4 @@ def _routes(instance: Instance, addresses: Mapping[str, Sequence[str]], verb: st
 def _detach(instance: Instance, addresses: Mapping[str, Sequence[str]]) -> None:
     """The interface goes with the namespace; the nodes live on."""
     _routes(instance, addresses, "delete")
-    eventually(lambda: not Path("/sys/class/net", _port(instance)).exists(), timeout=20)
+    eventually(lambda: not Path("/sys/class/net", _port(instance)).exists())

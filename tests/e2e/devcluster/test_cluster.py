@@ -167,7 +167,7 @@ def _status(url: str) -> int:
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
     )
     try:
-        with opener.open(url, timeout=5) as answer:
+        with opener.open(url, timeout=60) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -175,8 +175,11 @@ def _status(url: str) -> int:
 
 def test_pod_security_admission_is_on(own: Own) -> None:
     kubectl = own.kubectl.within("guarded")
-    kubectl("create", "namespace", "guarded")
-    kubectl("label", "namespace", "guarded", "pod-security.kubernetes.io/enforce=restricted")
+    # With the label from the first: what a label changes, the API server learns a moment later.
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    metadata = {"name": "guarded", "labels": labels}
+    kubectl.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    eventually(lambda: kubectl("get", "serviceaccount", "default"))  # any pod is refused before
     manifest = pod("plain", ["true"]) | {"apiVersion": "v1"}
     refused = kubectl.run("create", "-f", "-", stdin=json.dumps(manifest).encode())
     assert refused.returncode == 1

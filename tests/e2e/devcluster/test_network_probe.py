@@ -11,7 +11,7 @@ import pytest
 from devcluster import config
 from k3k_pulumi import direct
 from tests import run
-from tests.e2e.devcluster.command import UP_TIMEOUT, succeed
+from tests.e2e.devcluster.command import succeed
 from tests.e2e.support.kubectl import Kubectl
 
 pytestmark = pytest.mark.xdist_group("own-devcluster")
@@ -25,7 +25,7 @@ def bare(request: pytest.FixtureRequest) -> Iterator[Path]:
     succeed("down", "--name", NAME)  # of a run that was killed
     try:
         flags = ("--nodes=1", "--no-network-policies", "--host=parts")
-        succeed("up", "--name", NAME, *flags, timeout=UP_TIMEOUT)
+        succeed("up", "--name", NAME, *flags)
         run.load_kubelet_image(request.config.stash[run.FOLDER], NAME)
         yield config.existing(NAME).kubeconfig
     finally:

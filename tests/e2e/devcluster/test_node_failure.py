@@ -119,7 +119,7 @@ def test_pods_of_a_dead_node_are_replaced_and_the_node_comes_back(
 
             eventually(replaced)
             # On the host, too, nobody can say that it has ended: no second pod has its identity.
-            assert state(view.inside.get("pod", "db-0")) == "Terminating"
+            eventually(lambda view=view: state(view.inside.get("pod", "db-0")) == "Terminating")
             copies = view.host_pods(namespace="default")
             assert copies["db-0"]["spec"]["nodeName"] == dying.name
     finally:

@@ -13,6 +13,7 @@ from k3k_pulumi.host import Host
 from k3k_pulumi.model import VirtualClusterSpec
 from tests.e2e.conftest import unique
 from tests.e2e.devcluster.command import Own
+from tests.e2e.support.polling import eventually
 
 pytestmark = pytest.mark.xdist_group("own-devcluster")
 
@@ -65,6 +66,9 @@ def test_who_may_not_read_the_nodes_passes(public: Own) -> None:
         namespaces = ("--verb=get", "--resource=namespaces")
         public.kubectl("create", "clusterrole", user, *namespaces)
         public.kubectl("create", "clusterrolebinding", user, f"--clusterrole={user}", f"--user={user}")
+        # The API server learns of a Role a moment after it is written.
+        question = ("auth", "can-i", "get", "namespaces", f"--as={user}")
+        eventually(lambda: public.kubectl.run(*question).stdout.strip() == b"yes")
         host.api.set_default_header("Impersonate-User", user)
         check(host, spec(unique("t")))
     finally:

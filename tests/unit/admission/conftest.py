@@ -141,7 +141,7 @@ def _prepared(api: Raw) -> Host:
     bare = {"metadata": {"name": "bare"}, "spec": {"containers": [{"name": "a", "image": "x"}]}}
     for name in ("plain", "wide", "narrow"):
         # Policies are in force a moment after they are there.
-        eventually(lambda name=name: _is_refused(host, name, bare), 60)
+        eventually(lambda name=name: _is_refused(host, name, bare))
     return host
 
 

@@ -392,6 +392,6 @@ def test_the_expressions_fit_the_types_of_the_host(host: Host) -> None:
     def checked() -> bool:
         return all("typeChecking" in each.get("status", {}) for each in host.api.items(policies))
 
-    eventually(checked, 60)
+    eventually(checked)
     found = {each["metadata"]["name"]: each["status"]["typeChecking"] for each in host.api.items(policies)}
     assert found == {f"{name}.k3k-pulumi.io": {} for name in ("plain", "wide", "narrow")}

@@ -57,7 +57,7 @@ def test_a_long_step_is_heard_of_where_there_is_no_terminal(monkeypatch: pytest.
     stream.isatty = lambda: False  # type: ignore[method-assign]
     with Progress(stream).step("Build") as step:
         step.note("compiling")
-        assert stream.redrawn.wait(10)
+        assert stream.redrawn.wait(60)
     assert re.search(r"… Build  \(\d+\.\d s\)  compiling\n", stream.getvalue())
 
 
@@ -66,7 +66,7 @@ def test_elapsed_time_is_redrawn_on_a_terminal() -> None:
     shown = Progress(stream)
     with shown.step("Outer") as outer:
         outer.note("compiling")
-        assert stream.redrawn.wait(10)
+        assert stream.redrawn.wait(60)
         with shown.step("Inner"):  # becomes a note of the outer one
             assert outer.detail == "Inner"
     drawn = stream.getvalue()
