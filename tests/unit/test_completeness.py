@@ -47,7 +47,7 @@ def run(folder: Path, files: dict[str, str], workers: int, *options: str) -> sub
     command = [sys.executable, "-m", "pytest", "-n", str(workers), "-p", "no:cacheprovider", *options]
     environment = {"PATH": "/nowhere", "PYTHONPATH": str(ROOT), "HOME": os.environ["HOME"]}
     return subprocess.run(
-        command, cwd=folder, env=environment, text=True, capture_output=True, check=False, timeout=120
+        command, cwd=folder, env=environment, text=True, capture_output=True, check=False, timeout=600
     )
 
 
