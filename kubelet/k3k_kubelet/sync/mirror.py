@@ -24,6 +24,9 @@ REFILL_SECONDS = 20.0
 """Events of one object: a burst, then one in so many seconds, for a pod that fails again and again."""
 NEWS_SECONDS = 600.0
 """Of the events there are at the start, those of the last minutes are told; others were before."""
+EARLY_SECONDS = 5.0
+"""How long an event waits for what it is about, which comes by another watch: schedulers are quick."""
+EARLY_PAUSE = 1.0
 REMEMBERED = 2000
 """Objects whose rate is known."""
 _REPEATED = ("count", "lastTimestamp", "message", "series", "type")
@@ -73,6 +76,8 @@ class EventMirror:
         self._others = others
         self._store = Store(reduce=_reduce)
         self._limit = RateLimit()
+        self._early: dict[Key, float] = {}
+        """Event about a host object that is not known -> since when it waits."""
         self._news_from = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=NEWS_SECONDS)
         self.queue: WorkQueue[Key] = WorkQueue("events", self._mirror, concurrency=CONCURRENCY)
         self._store.subscribe(self._changed)
@@ -95,11 +100,25 @@ class EventMirror:
         """Tells one event; one too many waits, and is told as it is then."""
         entry = self._store.get(*key)
         if entry is None:
+            self._early.pop(key, None)
             return None
-        again = await self._tell(entry.object())
+        event = entry.object()
+        again = self._wait(key, event)
+        if again is None:
+            self._early.pop(key, None)
+            again = await self._tell(event)
         if again is None:
             self._store.forget(entry)
         return again
+
+    def _wait(self, key: Key, event: Object) -> float | None:
+        """Seconds until one is looked at again that came before what it is about; None for any other."""
+        about = event["involvedObject"]
+        sides = self._sides.get(about.get("kind", ""))
+        if sides is None or sides.host.by_uid(about.get("uid", "")) is not None or not self._is_news(event):
+            return None
+        now = asyncio.get_running_loop().time()
+        return EARLY_PAUSE if now - self._early.setdefault(key, now) < EARLY_SECONDS else None
 
     async def _tell(self, event: Object) -> float | None:
         if not self._is_news(event):
