@@ -116,6 +116,17 @@ def spec(**backend: Any) -> dict[str, Any]:
     }
 
 
+def grant(world: World) -> dict[str, Any]:
+    """Lets routes of the test's namespace use Services of the one that this is made in."""
+    source = {"group": HTTP_ROUTES.group, "kind": "HTTPRoute", "namespace": world.namespace}
+    return {
+        "apiVersion": REFERENCE_GRANTS.api_version,
+        "kind": REFERENCE_GRANTS.kind,
+        "metadata": {"name": "front"},
+        "spec": {"from": [source], "to": [{"group": "", "kind": "Service"}]},
+    }
+
+
 async def policies(world: World) -> list[str]:
     return [each["metadata"]["name"] for each in await world.host.list_all(NETWORK_POLICIES, NAMESPACE)]
 
@@ -174,19 +185,33 @@ def test_another_namespace_is_used_as_long_as_it_grants_that(clusters: Clusters)
             event = await world.event("front", "HostCopyRefused")
             assert f"no ReferenceGrant in {other}" in event["message"]
             assert await world.host_get(HTTP_ROUTES, "front") is None
-            source = {"group": HTTP_ROUTES.group, "kind": "HTTPRoute", "namespace": world.namespace}
-            grant = {
-                "apiVersion": REFERENCE_GRANTS.api_version,
-                "kind": REFERENCE_GRANTS.kind,
-                "metadata": {"name": "front"},
-                "spec": {"from": [source], "to": [{"group": "", "kind": "Service"}]},
-            }
-            await world.virtual.create(REFERENCE_GRANTS, other, grant)
+            await world.virtual.create(REFERENCE_GRANTS, other, grant(world))
             copy = await world.until_host(HTTP_ROUTES, "front", lambda _: True)
             backend = copy["spec"]["rules"][0]["backendRefs"][0]
             assert backend["name"] == names.host_name(CLUSTER, other, "web")
             await world.virtual.delete(REFERENCE_GRANTS, other, "front")
             await world.host_gone(HTTP_ROUTES, "front")
+
+    in_world(clusters, test)
+
+
+def test_the_type_of_grants_may_come_last(clusters: Clusters) -> None:
+    """As it does where all types are applied at once, in the order of their names."""
+
+    async def test(world: World) -> None:
+        try:
+            await define(world.host, HTTP_ROUTES)
+            await define(world.virtual, HTTP_ROUTES)
+            await world.create(HTTP_ROUTES, "own", spec=spec())
+            await world.create(HTTP_ROUTES, "front", spec=spec(namespace="default"))
+            await world.until_host(HTTP_ROUTES, "own", lambda _: True)
+            await world.event("front", "HostCopyRefused", "no ReferenceGrant in default")
+            await define(world.virtual, REFERENCE_GRANTS)
+            await world.virtual.create(REFERENCE_GRANTS, "default", grant(world))
+            await world.until_host(HTTP_ROUTES, "front", lambda _: True)
+        finally:
+            await undefine(world.virtual, HTTP_ROUTES, REFERENCE_GRANTS)
+            await undefine(world.host, HTTP_ROUTES)
 
     in_world(clusters, test)
 

@@ -123,6 +123,9 @@ class HttpRoutes(Kind):
                 await informer.synced.wait()
             self._set(available=True)
             while await self._is_there() is not False:
+                # Who applies all types at once makes this one after that of routes.
+                if task is None and await _has(self.shared.virtual, REFERENCE_GRANTS, None):
+                    task = group.create_task(informer.run())
                 await self._pause()
             self._set(available=False)
             if task is not None:
