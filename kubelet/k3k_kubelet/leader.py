@@ -22,6 +22,8 @@ DURATION_SECONDS = 10.0
 DEADLINE_SECONDS = 7.0
 RETRY_SECONDS = 2.0
 """With these another replica goes on 13 s after the death of the one that held the Lease, at the latest."""
+RELEASE_SECONDS = 2.0
+"""Who ends waits no longer for a host that does not answer."""
 _CONFLICTS = 3
 _LATE_SECONDS = 1.0
 
@@ -188,7 +190,7 @@ class Leader:
         self._hold(False)
         change = {"spec": {"holderIdentity": "", "renewTime": micro_timestamp()}}
         try:
-            async with asyncio.timeout(2.0):
+            async with asyncio.timeout(RELEASE_SECONDS):
                 await self._host.patch(LEASES, self._namespace, self._name, change)
         except (ApiError, TimeoutError) as error:
             log.warning("lease not released", extra={"lease": self._name, "error": str(error)})

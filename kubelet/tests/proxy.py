@@ -17,6 +17,7 @@ import aiohttp
 from aiohttp import web
 
 from kubelet.tests.controlplane import ADDRESS, ControlPlane, free_ports
+from kubelet.tests.waiting import SECONDS
 
 _HOP = frozenset(
     {"host", "connection", "transfer-encoding", "content-length", "keep-alive", "date", "server"}
@@ -181,7 +182,7 @@ class Proxy:
 
     def _call(self, work: Any) -> None:
         future: Future[None] = asyncio.run_coroutine_threadsafe(work, self._loop)
-        future.result(20)
+        future.result(SECONDS)
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         code, at = 0, time.monotonic()

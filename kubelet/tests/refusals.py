@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from k3k_kubelet.api import Resource
+from k3k_kubelet.api import ForbiddenError, Resource
 
 from kubelet.tests.clusters import NAMESPACE
 from kubelet.tests.waiting import eventually
@@ -80,3 +80,18 @@ async def refused(
     finally:
         await world.host.delete(BINDINGS, None, name)
         await world.host.delete(POLICIES, None, name)
+
+
+async def enforced(world: World, resource: Resource, spec: dict[str, Any], words: str) -> None:
+    """Returns when the host refuses such an object in these words: its admission has a watch of its own."""
+    metadata = {"name": "dry-run"}
+    body = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, "spec": spec}
+
+    async def said() -> bool:
+        try:
+            await world.host.create(resource, NAMESPACE, body, dry_run=True)
+        except ForbiddenError as error:
+            return words in error.message
+        return False
+
+    await eventually(said)

@@ -15,13 +15,13 @@ from k3k_kubelet.sync.apply import MANIFEST
 from k3k_kubelet.translate import identity, names
 
 from kubelet.tests.clusters import CLUSTER, CONTROL_PLANE, NAMESPACE, Clusters
+from kubelet.tests.refusals import QUOTAS, enforced
 from kubelet.tests.waiting import eventually, never
 from kubelet.tests.world import World, in_world
 
 pytestmark = pytest.mark.xdist_group("kubelet-clusters")  # two clusters per worker that runs any of them
 
 PDB = POD_DISRUPTION_BUDGETS
-QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota")
 ROLES = Resource("rbac.authorization.k8s.io", "v1", "roles", "Role")
 
 
@@ -195,13 +195,8 @@ def test_what_the_host_refuses_is_told_with_virtual_names_and_tried_again(cluste
         hard = {"hard": {"count/poddisruptionbudgets.policy": "0"}}
         body = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "no-budgets"}, "spec": hard}
         await world.host.create(QUOTAS, NAMESPACE, body)
-
-        async def enforced() -> bool:
-            found = await world.host.get(QUOTAS, NAMESPACE, "no-budgets")
-            return bool(found.get("status", {}).get("hard"))
-
         try:
-            await eventually(enforced)
+            await enforced(world, PDB, {"minAvailable": 1}, "exceeded quota")
             await budget(world)
             event = await world.event("web", "HostCopyFailed", "exceeded quota: no-budgets")
             assert '"web"' in event["message"]

@@ -12,7 +12,7 @@ from k3k_kubelet.events import EventRecorder
 from k3k_kubelet.leader import NotLeadingError
 
 from kubelet.tests.clusters import Clusters
-from kubelet.tests.waiting import eventually
+from kubelet.tests.waiting import SECONDS, eventually
 from kubelet.tests.world import World, in_world
 
 pytestmark = pytest.mark.xdist_group("kubelet-clusters")  # two clusters per worker that runs any of them
@@ -33,7 +33,7 @@ def test_an_event_of_a_time_without_the_lease_is_written_afterwards(clusters: Cl
         for reason in ("First", "Second"):
             recorder.emit({"metadata": metadata}, "Warning", reason, "told once")
         running = asyncio.create_task(recorder.run())
-        await asyncio.wait_for(tried.wait(), 10)
+        await asyncio.wait_for(tried.wait(), SECONDS)
         running.cancel()  # as when the Lease is lost
         may_write = True
         running = asyncio.create_task(recorder.run())

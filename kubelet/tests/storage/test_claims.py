@@ -7,6 +7,7 @@ from k3k_kubelet.api import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, RESOUR
 from k3k_kubelet.translate import identity
 
 from kubelet.tests.clusters import NAMESPACE, Clusters
+from kubelet.tests.refusals import enforced
 from kubelet.tests.storage.provisioner import (
     GROWS,
     bound,
@@ -167,12 +168,12 @@ def test_a_quota_of_the_host_is_told_in_virtual_names(clusters: Clusters) -> Non
             "spec": {"hard": {"scarce.storageclass.storage.k8s.io/persistentvolumeclaims": "0"}},
         }
         await world.host.create(RESOURCE_QUOTAS, NAMESPACE, quota)
-
-        async def counted() -> bool:
-            found = await world.host.get(RESOURCE_QUOTAS, NAMESPACE, "disks")
-            return bool(found.get("status", {}).get("used"))
-
-        await eventually(counted)
+        spec = {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+            "storageClassName": "scarce",
+        }
+        await enforced(world, PERSISTENT_VOLUME_CLAIMS, spec, "exceeded quota")
         await claim(world, "data", storageClassName="scarce")
         event = await world.event("data", "HostCopyFailed", "exceeded quota: disks")
         assert 'persistentvolumeclaims "data" is forbidden' in event["message"]
