@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Host, MakeCluster
+from tests.e2e.conftest import Host, MakeCluster, unique
 from tests.e2e.support.clusters import View, both, running
 from tests.e2e.support.device_plugin import PER_NODE
 from tests.e2e.support.kubectl import Kubectl
@@ -54,8 +54,9 @@ def test_a_daemon_set_runs_one_pod_on_each_node_that_is_used(
 
 @both
 def test_drain_inside_replaces_the_pods_of_a_node(cluster: View, inside: Kubectl) -> None:
-    inside.apply(deployment("web", 2))
-    before = running(inside, "app=web", 2)
+    app = unique("drained")  # kubectl drain goes by labels through all namespaces: `web` is others' as well
+    inside.apply(deployment(app, 2))
+    before = running(inside, f"app={app}", 2)
     drained = before[0]["spec"]["nodeName"]
     leaving = {pod["metadata"]["uid"] for pod in before if pod["spec"]["nodeName"] == drained}
     described = inside("describe", "node", drained)
@@ -64,9 +65,9 @@ def test_drain_inside_replaces_the_pods_of_a_node(cluster: View, inside: Kubectl
     assert wide[:2] == [drained, "Ready"]
     try:
         # Only this test's pods: the tests beside this one use the Node as well.
-        inside("drain", drained, "--pod-selector=app=web", "--timeout=120s")
+        inside("drain", drained, f"--pod-selector=app={app}", "--timeout=120s")
         assert inside.get("node", drained)["spec"]["unschedulable"] is True
-        after = running(inside, "app=web", 2)
+        after = running(inside, f"app={app}", 2)
     finally:
         inside("uncordon", drained)
     assert not leaving & {pod["metadata"]["uid"] for pod in after}
