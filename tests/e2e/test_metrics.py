@@ -22,7 +22,13 @@ BUSY = shell(
     "while :; do :; done",
     resources={"requests": {"cpu": "50m", "memory": "8Mi"}, "limits": {"cpu": "200m", "memory": "32Mi"}},
 )
-METRICS_WITHIN = 90.0  # seconds: metrics-server needs two samples of a pod, and the machine may be busy
+METRICS_WITHIN = 240.0
+"""Seconds: metrics-server needs two samples of a pod, and forgets those of a node that was late to answer.
+
+Who reads what it has read before waits as well: another test takes the API away for a moment.
+"""
+MUCH = 27
+"""Thousandths of a CPU: more than this, and the autoscaler acts."""
 HEALTH_PORT = 8081
 
 
@@ -59,16 +65,22 @@ def test_top_and_an_autoscaler_with_nothing_installed(cluster: View, inside: Kub
     name, node = first["metadata"]["name"], first["spec"]["nodeName"]
 
     def used() -> tuple[str, str]:
-        cpu, memory = top(inside, "pods", "-l", "app=busy")[name]
-        assert int(cpu.removesuffix("m")) > 50
+        found = top(inside, "pods", "-l", "app=busy")
+        assert name in found, found
+        cpu, memory = found[name]
+        assert int(cpu.removesuffix("m")) > MUCH
         return cpu, memory
 
+    def used_by_the_node() -> str:
+        cpu, _, memory, _ = top(inside, "nodes")[node]
+        assert cpu.endswith("m"), cpu  # `<unknown>` without figures
+        assert int(cpu.removesuffix("m")) > MUCH
+        return memory
+
     assert eventually(used, METRICS_WITHIN)[1].endswith("Mi")
-    assert list(top(inside, "pod", name, "--containers")) == [name]
-    cpu, _, memory, _ = top(inside, "nodes")[node]
+    eventually(lambda: list(top(inside, "pod", name, "--containers")) == [name], METRICS_WITHIN)
     # This cluster's pods alone: the host's node runs the control planes and much else.
-    assert int(cpu.removesuffix("m")) > 50
-    assert int(memory.removesuffix("Mi")) < 4096
+    assert int(eventually(used_by_the_node, METRICS_WITHIN).removesuffix("Mi")) < 4096
     running(inside, "app=busy", 2, METRICS_WITHIN)
 
     def scaling() -> bool:
@@ -78,9 +90,13 @@ def test_top_and_an_autoscaler_with_nothing_installed(cluster: View, inside: Kub
 
     eventually(scaling)
     # Names on the host are nothing for a tenant.
-    said = inside("get", "pods.metrics.k8s.io", "-o", "json") + inside("get", "podmetrics")
-    assert cluster.workloads.namespace not in said
-    assert name in said
+
+    def listed() -> str:
+        said = inside("get", "pods.metrics.k8s.io", "-o", "json") + inside("get", "podmetrics")
+        assert name in said
+        return said
+
+    assert cluster.workloads.namespace not in eventually(listed, METRICS_WITHIN)
 
 
 @both
@@ -112,10 +128,17 @@ def test_viewers_inside_may_read_metrics_of_their_namespace(inside: Kubectl) -> 
         "create", "rolebinding", "view", "--clusterrole=view", f"--serviceaccount={inside.namespace}:default"
     )
     eventually(lambda: inside("auth", "can-i", "list", "pods.metrics.k8s.io", f"--as={account}") == "yes\n")
-    inside("get", "pods.metrics.k8s.io", f"--as={account}")
-    assert "PodMetrics" in inside("explain", "pods", "--api-version=metrics.k8s.io/v1beta1")
-    refused = inside.run("get", "pods.metrics.k8s.io", "-n", "kube-system", f"--as={account}")
-    assert b"forbidden" in refused.stderr.lower()
+
+    def read() -> bool:
+        inside("get", "pods.metrics.k8s.io", f"--as={account}")
+        return True
+
+    eventually(read)
+    # An API server that could not read the documentation asks again a minute later.
+    explained = ("explain", "pods", "--api-version=metrics.k8s.io/v1beta1")
+    eventually(lambda: "PodMetrics" in inside(*explained), METRICS_WITHIN)
+    refused = ("get", "pods.metrics.k8s.io", "-n", "kube-system", f"--as={account}")
+    eventually(lambda: b"forbidden" in inside.run(*refused).stderr.lower())
 
 
 @both
@@ -138,11 +161,18 @@ def test_a_nodes_figures(inside: Kubectl) -> None:
 
     before = eventually(seconds, METRICS_WITHIN)
     eventually(lambda: seconds() > before, METRICS_WITHIN)
-    assert "\nresource_scrape_error 0.0" in page("/metrics/resource")
-    summary = json.loads(page("/stats/summary"))
-    assert summary["node"]["nodeName"] == node
-    mine: list[Any] = [each for each in summary["pods"] if each["podRef"]["uid"] == busy["metadata"]["uid"]]
-    assert mine[0]["containers"][0]["cpu"]["usageNanoCores"] > 0
+    eventually(lambda: "\nresource_scrape_error 0.0" in page("/metrics/resource"), METRICS_WITHIN)
+
+    def summed_up() -> bool:
+        summary = json.loads(page("/stats/summary"))
+        assert summary["node"]["nodeName"] == node
+        mine: list[Any] = [
+            each for each in summary["pods"] if each["podRef"]["uid"] == busy["metadata"]["uid"]
+        ]
+        figures = [each.get("cpu", {}).get("usageNanoCores", 0) for pod in mine for each in pod["containers"]]
+        return len(figures) == 1 and figures[0] > 0
+
+    eventually(summed_up, METRICS_WITHIN)
     assert "\nk3k_kubelet_objects" in page("/metrics")
 
 
@@ -176,21 +206,27 @@ def test_the_platform_team_scrapes_the_kubelet(cluster: View) -> None:
 
         def scraped() -> str:
             url = f"http://{address}:{HEALTH_PORT}/metrics"
-            with urllib.request.urlopen(url, timeout=5) as answer:
-                return str(answer.read().decode())
+            try:
+                with urllib.request.urlopen(url, timeout=5) as answer:
+                    return str(answer.read().decode())
+            except OSError:  # the policy is there, its packet filter not yet
+                return ""
 
-        text = eventually(lambda: scraped())
+        text = eventually(scraped)
         assert "k3k_kubelet_leader 1.0" in text
         assert 'workqueue_depth{name="pods"}' in text
 
 
 def get(url: str, context: ssl.SSLContext, token: str, headers: dict[str, str] | None = None) -> int:
+    """The status of the answer; 0 without one."""
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}", **(headers or {})})
     try:
         with urllib.request.urlopen(request, context=context, timeout=20) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
+    except OSError:
+        return 0
 
 
 @both
