@@ -24,6 +24,8 @@ from tests.e2e.support.shared import shared_cluster
 
 WATCHED = pytest.StashKey[list[Kubectl]]()  # namespaces whose state a failure shows
 MakeCluster = Callable[..., View]
+CORDONED = "node.kubernetes.io/unschedulable"
+"""The taint of a node that takes no new pods."""
 
 
 @dataclass(frozen=True)
@@ -126,9 +128,17 @@ def _not_yours() -> None:
 
 
 @pytest.fixture
-def every_node(request: pytest.FixtureRequest) -> Iterator[None]:
+def every_node(host: Host, request: pytest.FixtureRequest) -> Iterator[None]:
     """Every node of the host takes pods while a test looks where they go."""
+
+    def cordoned() -> list[str]:
+        taints = {
+            node["metadata"]["name"]: node["spec"].get("taints", []) for node in host.kubectl.get("nodes")
+        }
+        return [name for name, found in taints.items() if any(each["key"] == CORDONED for each in found)]
+
     with run.locked(request.config.stash[run.FOLDER], "nodes", shared=True):
+        eventually(lambda: not cordoned())  # a controller takes the taint away a moment after `uncordon`
         yield
 
 

@@ -123,10 +123,14 @@ def test_a_nodes_own_pages(inside: Kubectl) -> None:
     def page(path: str) -> subprocess.CompletedProcess[bytes]:
         return inside.run("get", "--raw", f"/api/v1/nodes/{node}/proxy{path}")
 
-    assert page("/healthz").stdout == b"ok"
-    pods: list[Any] = json.loads(page("/pods").stdout)["items"]
-    assert here["metadata"]["uid"] in [item["metadata"]["uid"] for item in pods]
-    assert {item["spec"]["nodeName"] for item in pods} == {node}
+    eventually(lambda: page("/healthz").stdout == b"ok")
+
+    def shown() -> list[Any]:  # as the kubelet has seen them
+        pods: list[Any] = json.loads(page("/pods").stdout)["items"]
+        assert here["metadata"]["uid"] in [item["metadata"]["uid"] for item in pods]
+        return pods
+
+    assert {item["spec"]["nodeName"] for item in eventually(shown)} == {node}
     missing = page("/metrics/cadvisor")
     assert missing.returncode != 0
     assert b"the virtual kubelet does not serve /metrics/cadvisor" in missing.stderr

@@ -105,7 +105,7 @@ def test_three_pods_elect_a_leader_and_another_when_it_dies(inside: Kubectl) -> 
         names = {each["metadata"]["name"] for each in inside.get("pods", "-l", "app=scheduler")}
         return now != leader and now in names
 
-    eventually(successor, 6 * SECONDS)
+    eventually(successor)
     inside.apply(pod("second", schedulerName=LEASE))
     running(inside, "app=second", 1)
     assert inside.get("lease", LEASE)["spec"]["leaseTransitions"] >= 1

@@ -68,7 +68,7 @@ def host_names(view: View) -> set[str]:
 def written(view: View) -> str:
     """What stands on the volume of a cluster's claim."""
     running(view.inside, "app=db", 1)
-    return view.inside.exec("db", ["cat", "/data/words"]).stdout.decode()
+    return eventually(lambda: view.inside.exec("db", ["cat", "/data/words"]).stdout.decode())
 
 
 def test_two_clusters_in_one_namespace(make_cluster: MakeCluster, namespace: Kubectl) -> None:

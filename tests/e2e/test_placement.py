@@ -74,6 +74,7 @@ def gpu(host: Host) -> Iterator[str]:
     patch({"op": "remove"})
 
 
+@pytest.mark.usefixtures("every_node")
 def test_extended_resources_are_the_hosts(inside: Kubectl, gpu: str) -> None:
     asking = container(resources={"limits": {gpu: "1"}})
     inside.apply(pod("first", asking))

@@ -119,6 +119,6 @@ def test_a_changed_policy_reaches_a_cluster_that_runs(
         view.inside("delete", "pod", name, "--wait=false")
         return any("emptyDir" in message for message in said)
 
-    eventually(refused, timeout=150, interval=3)
+    eventually(refused, timeout=240, interval=3)
     assert infrastructure(view) == before
     assert identity(running(view.inside, "app=before", 1)[0]) == identity(workload)

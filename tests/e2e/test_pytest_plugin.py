@@ -34,7 +34,8 @@ def test_second_has_the_same_cluster_and_fails(virtual_cluster):
 
 def test_fixture_of_another_project(host: Host, kubelet_image: str, tmp_path: Path) -> None:
     del kubelet_image
-    (tmp_path / "pytest.ini").write_text("[pytest]\nk3k_scope = module\nk3k_distribution = kubernetes\n")
+    settings = ("k3k_scope = module", "k3k_distribution = kubernetes", "k3k_timeout = 360")
+    (tmp_path / "pytest.ini").write_text("\n".join(("[pytest]", *settings, "")))
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_it.py").write_text(TESTS)
     command = [
@@ -45,7 +46,7 @@ def test_fixture_of_another_project(host: Host, kubelet_image: str, tmp_path: Pa
         "-p",
         "no:cacheprovider",
     ]
-    result = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, check=False, timeout=300)
+    result = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, check=False, timeout=600)
     assert "1 failed, 1 passed" in result.stdout, result.stdout + result.stderr
     assert "assert not" in result.stdout
     used = (tmp_path / "namespace").read_text()

@@ -30,7 +30,7 @@ def test_kubelet_killed(make_cluster: MakeCluster) -> None:
     view.inside("delete", "pod", "later")
     assert snapshot(view) == before
     name = running(view.inside, "app=web", 3)[0]["metadata"]["name"]
-    assert view.inside.exec(name, ["echo", "still", "here"]).stdout == b"still here\n"
+    eventually(lambda: view.inside.exec(name, ["echo", "still", "here"]).stdout == b"still here\n")
 
 
 SETTINGS = [{"configMapRef": {"name": "settings"}}]

@@ -14,7 +14,10 @@ from tests.e2e.support.objects import deployment, shell
 from tests.e2e.support.polling import eventually
 
 GATE = "example.com/registered"
-SERVES = "trap 'sleep 4; exit 0' TERM; echo up; while :; do sleep 0.2; done"
+SERVES = "trap 'until [ -e /tmp/go ]; do sleep 0.1; done; exit 0' TERM; echo up; while :; do sleep 0.2; done"
+GO = ["touch", "/tmp/go"]
+GRACE = 45
+"""Seconds: until a pod that is deleted goes, so that it is seen on its way out however late one looks."""
 
 
 @pytest.fixture(params=sorted(golang.SKEWED))
@@ -38,7 +41,15 @@ def test_control_plane_of_another_minor(skewed: View, version: str) -> None:
     """Deployments with readiness gates, rollouts, exec, logs, new images, resizes and graceful deletion."""
     inside = skewed.inside
     assert json.loads(inside("version", "-o", "json"))["serverVersion"]["gitVersion"] == version
-    inside.apply(deployment("web", 1, shell(SERVES), readinessGates=[{"conditionType": GATE}]))
+    inside.apply(
+        deployment(
+            "web",
+            1,
+            shell(SERVES),
+            readinessGates=[{"conditionType": GATE}],
+            terminationGracePeriodSeconds=GRACE,
+        )
+    )
 
     def contained() -> str | None:
         for pod in inside.get("pods", "-l", "app=web"):
@@ -60,6 +71,7 @@ def test_control_plane_of_another_minor(skewed: View, version: str) -> None:
         eventually(lambda: inside.get("pod", name)["status"].get("observedGeneration") == generation)
     assert inside("logs", name) == "up\n"
     assert inside.exec(name, ["echo", "hello"]).stdout == b"hello\n"
+    assert inside.exec(name, GO).returncode == 0
 
     resources = {"name": "main", "resources": {"requests": {"cpu": "20m"}, "limits": {"cpu": "80m"}}}
     change = json.dumps({"spec": {"template": {"spec": {"containers": [resources]}}}})
@@ -82,7 +94,8 @@ def test_control_plane_of_another_minor(skewed: View, version: str) -> None:
 
     inside("scale", "deployment/web", "--replicas=0")
     copy = eventually(lambda: _being_deleted(skewed, replaced))
-    assert copy == 5
+    assert copy == GRACE
+    inside.exec(replaced, GO)
     eventually(lambda: not inside.get("pods") and not skewed.host_pods(namespace=inside.namespace))
 
 

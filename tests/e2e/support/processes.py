@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,13 @@ def processes(container_id: str) -> list[int]:
     return found
 
 
+def signal_all(victims: Iterable[int], number: signal.Signals) -> None:
+    """Sends a signal to those that have not ended meanwhile, as the first one's children have by SIGKILL."""
+    for victim in victims:
+        with suppress(ProcessLookupError):
+            os.kill(victim, number)
+
+
 def crash(pods: Kubectl, pod: Any, container: str) -> None:
     """Kills all processes of a container without warning, and waits until it runs again.
 
@@ -37,8 +46,7 @@ def crash(pods: Kubectl, pod: Any, container: str) -> None:
     if not victims:
         pods("delete", "pod", name, "--grace-period=0", "--force")
         return
-    for victim in victims:
-        os.kill(victim, signal.SIGKILL)
+    signal_all(victims, signal.SIGKILL)
 
     def restarted() -> bool:
         statuses = pods.get("pod", name)["status"]["containerStatuses"]
