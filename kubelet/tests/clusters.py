@@ -224,7 +224,7 @@ class Clusters:
         if self.kubelet is None:
             return None
         self.kubelet.send_signal(number)
-        code = self.kubelet.wait(timeout=20)
+        code = self.kubelet.wait(timeout=60)
         self.kubelet = None
         return code
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import shutil
@@ -14,14 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from k3k_kubelet import certificates
-from k3k_kubelet.api import ApiClient, VirtualEndpoint
+from k3k_kubelet.api import ApiClient, ApiError, VirtualEndpoint
 
 from devcluster import golang
 from devcluster.progress import Progress
 from tests.e2e.support.polling import eventually
 
-START_SECONDS = 60.0
+START_SECONDS = 180.0
+"""What a busy machine needs; it is the time of a failure."""
 ADDRESS = "127.0.0.1"
+_TIMEOUT, _TRIES = 504, 10
+_held: list[socket.socket] = []
+"""What keeps the ports of `free_ports` from being given to others, until this process ends."""
 
 
 def kube_binary() -> Path:
@@ -30,15 +35,33 @@ def kube_binary() -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on, all different."""
+    """Ports nobody listens on, all different, and given to nobody else while this process lives.
+
+    Who listens there may come later, and go and come again, as servers that are restarted do: the kernel lets
+    two sockets with SO_REUSEADDR have a port of which one alone listens (servers set it), but does not choose
+    it for who asks for any port.
+    """
     sockets = [socket.socket() for _ in range(count)]
-    try:
-        for found in sockets:
-            found.bind((ADDRESS, 0))
-        return [found.getsockname()[1] for found in sockets]
-    finally:
-        for found in sockets:
-            found.close()
+    for found in sockets:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind((ADDRESS, 0))
+    _held.extend(sockets)
+    return [found.getsockname()[1] for found in sockets]
+
+
+class Client(ApiClient):
+    """A client that tries again where an API server says that it may, as all of client-go do."""
+
+    async def request(self, *arguments: Any, **rest: Any) -> dict[str, Any]:
+        """One request; again after a 504 with a Retry-After: the admission of Services says that."""
+        for _ in range(_TRIES):
+            try:
+                return await super().request(*arguments, **rest)
+            except ApiError as error:
+                if error.code != _TIMEOUT or error.retry_after is None:
+                    raise
+                await asyncio.sleep(error.retry_after)
+        return await super().request(*arguments, **rest)
 
 
 class ControlPlane:
@@ -142,7 +165,7 @@ class ControlPlane:
     def client(self) -> ApiClient:
         """An administrator's client."""
         files = (self.pki / "admin.crt", self.pki / "admin.key")
-        return ApiClient(VirtualEndpoint(ADDRESS, self.port, self.pki / "server-ca.crt", files))
+        return Client(VirtualEndpoint(ADDRESS, self.port, self.pki / "server-ca.crt", files))
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Runs kubectl as administrator and returns what it prints."""

@@ -46,6 +46,15 @@ async def quota(world: World, hard: dict[str, str], name: str = "full") -> Async
         await world.host.delete(QUOTAS, NAMESPACE, name)
 
 
+async def exceeds(world: World, quota: str, **container: Any) -> bool:
+    """Whether a pod with this container is too much for a quota of the host, by what its admission knows."""
+    try:
+        await world.dry_run(**container)
+    except ForbiddenError as error:
+        return f"exceeded quota: {quota}" in error.message
+    return False
+
+
 @asynccontextmanager
 async def refused(
     world: World, operation: str, resource: Resource, host_name: str, words: str

@@ -150,7 +150,7 @@ async def through(world: World, replica: Replica, disturb: Disturb) -> float:
         await world.gone(PODS, "deleted")
         for name in made[:2]:
             await world.running(name, "node-a")
-        seen.assert_once(world, *before, *made)
+        await seen.assert_once(world, *before, *made)
     return took
 
 
@@ -231,7 +231,7 @@ def test_the_host_is_away_for_a_minute(replica: Replica, clusters: Clusters) -> 
             assert time.monotonic() - ended - work < CONVERGED_SECONDS
             await world.killed("deleted")
             await world.running(made[0], "node-a")
-            seen.assert_once(world, "stays", "deleted", *made)
+            await seen.assert_once(world, "stays", "deleted", *made)
 
     in_world(clusters, test)
 
@@ -317,7 +317,7 @@ def test_pods_that_hang_delay_no_other(replica: Replica, clusters: Clusters) -> 
                 go_on.set()
                 for name in slow:
                     await world.host_pod(name)
-            seen.assert_once(world, *slow, *fast)
+            await seen.assert_once(world, *slow, *fast)
 
     in_world(clusters, test)
 

@@ -15,12 +15,15 @@ from k3k_kubelet.probe import NOT_ENFORCED, Ports, Verdict
 
 from kubelet.tests.controlplane import ADDRESS, free_ports
 
+LONG = 30.0
+"""Seconds for one connection: a port that nobody listens on refuses at once, a busy machine does not."""
+
 
 async def proved(listening: Ports, asked: Ports, seconds: float = 2.0) -> tuple[Verdict, bool]:
     """What `ask` says after that time at the latest, and whether the pod that listens has ended."""
     listener = asyncio.create_task(probe.listen(listening, ADDRESS))
     try:
-        verdict = await probe.ask(ADDRESS, asked, seconds=seconds, connect=0.5)
+        verdict = await probe.ask(ADDRESS, asked, seconds=seconds, connect=LONG)
         if not verdict.wrong:
             await asyncio.wait_for(listener, 60)
         return verdict, listener.done()
@@ -72,7 +75,7 @@ def test_rules_may_come_late() -> None:
             turned_away.set()
 
         early = await asyncio.start_server(turn_away, ADDRESS, ports.open)
-        asking = asyncio.create_task(probe.ask(ADDRESS, Ports(ports.open, *free_ports(2)), connect=0.5))
+        asking = asyncio.create_task(probe.ask(ADDRESS, Ports(ports.open, *free_ports(2)), connect=LONG))
         await asyncio.wait_for(turned_away.wait(), 60)
         early.close()
         await early.wait_closed()

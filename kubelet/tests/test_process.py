@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import signal
 import subprocess
@@ -11,11 +12,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from k3k_kubelet.api import EVENTS, LEASES, PODS
+from k3k_kubelet.api import EVENTS, LEASES, PODS, ApiError
 from k3k_kubelet.events import timestamp
 from k3k_kubelet.sync.mirror import RateLimit
 
 from kubelet.tests.clusters import ADDRESS, CONTROL_PLANE, NAMESPACE, Clusters
+from kubelet.tests.services import asked, service
 from kubelet.tests.waiting import eventually
 from kubelet.tests.world import World, in_world
 
@@ -25,7 +27,7 @@ pytestmark = pytest.mark.xdist_group("kubelet-clusters")  # two clusters per wor
 def ask(clusters: Clusters, path: str) -> tuple[int, str]:
     try:
         url = f"http://{ADDRESS}:{clusters.health_port}{path}"
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=30) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -133,7 +135,7 @@ def test_both_api_servers_restart(clusters: Clusters) -> None:
             plane.stop("kube-apiserver")
             await asyncio.to_thread(plane.start_api_server)
         await world.report("survivor", {"message": "after the restart"})
-        await world.until("survivor", lambda pod: pod["status"].get("message"), seconds=60)
+        await world.until("survivor", lambda pod: pod["status"].get("message"))
         await world.pod("next")
         await world.running("next", "node-a")
         found = await world.host_get(PODS, "survivor")
@@ -146,7 +148,10 @@ def test_both_api_servers_restart(clusters: Clusters) -> None:
 def test_without_its_anchor_nothing_is_made_and_a_new_one_ends_the_process(clusters: Clusters) -> None:
     async def test(world: World) -> None:
         anchor = json.loads(clusters.host.kubectl("-n", NAMESPACE, "get", "cm", "vc-anchor", "-o", "json"))
+        await asked(world)
         clusters.host.kubectl("-n", NAMESPACE, "delete", "cm", "vc-anchor")
+        numbers = itertools.count()
+        await eventually(lambda: _refused(world, f"probe-{next(numbers)}"))  # by who knows that it is gone
         await world.pod("too-late")
         await eventually(lambda: "ConfigMap vc-anchor of namespace tenant is gone" in clusters.log())
         assert await world.host_get(PODS, "too-late") is None
@@ -154,12 +159,22 @@ def test_without_its_anchor_nothing_is_made_and_a_new_one_ends_the_process(clust
             del anchor["metadata"][key]
         clusters.host.kubectl("create", "-f", "-", stdin=json.dumps(anchor))
         assert clusters.kubelet is not None
-        code = await asyncio.to_thread(clusters.kubelet.wait, 20)
+        code = await asyncio.to_thread(clusters.kubelet.wait, 60)
         assert code == 1
         clusters.start_kubelet()
         await world.host_pod("too-late")
 
     in_world(clusters, test)
+
+
+async def _refused(world: World, name: str) -> bool:
+    """Whether a new Service is refused because the anchor is gone."""
+    try:
+        await service(world, name)
+    except ApiError as error:
+        assert "ConfigMap vc-anchor of namespace tenant is gone" in error.message  # noqa: PT017
+        return True
+    return False
 
 
 def test_an_outage_of_the_host_suspends_the_work_but_not_the_nodes(clusters: Clusters) -> None:
@@ -189,6 +204,7 @@ def test_an_outage_of_the_host_suspends_the_work_but_not_the_nodes(clusters: Clu
 def test_a_hosts_event_is_told_inside_with_virtual_names(clusters: Clusters) -> None:
     async def test(world: World) -> None:
         pod = await world.pod("noisy")
+        await world.schedule("noisy", "node-a")  # so that the kubelet knows whose the copy is
         copy = await world.host_pod("noisy")
         host_name, now = copy["metadata"]["name"], timestamp()
         event = {

@@ -68,7 +68,10 @@ def test_a_key_added_during_its_work_is_worked_on_once_more_and_never_at_the_sam
     with_queue(worker, test)
 
 
-def test_a_slow_key_does_not_delay_another_and_concurrency_is_bounded() -> None:
+def test_a_slow_key_does_not_delay_another_and_concurrency_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(queue_module, "SLOW_SECONDS", 600.0)
     gate = asyncio.Event()
     started: set[str] = set()
     fast: list[str] = []

@@ -162,7 +162,8 @@ def test_each_audience_and_life_has_a_token_of_its_own(clusters: Clusters) -> No
             (["https://other.example"], 600), (["vault"], 600), (["vault"], 7200),
         ]  # fmt: skip
         due = int(secret["metadata"]["annotations"][RENEW_AT])
-        assert due - found[1]["iat"] <= 451  # as the shortest of them needs it
+        shortest = [each["iat"] for each in found if each["exp"] - each["iat"] == 600]
+        assert due - min(shortest) <= 451  # as the shortest of them needs it
 
     in_world(clusters, test)
 

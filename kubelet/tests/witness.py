@@ -10,6 +10,7 @@ from k3k_kubelet.api import PODS
 from k3k_kubelet.cache import Informer, Store
 
 from kubelet.tests.clusters import NAMESPACE
+from kubelet.tests.waiting import eventually
 from kubelet.tests.world import World
 
 
@@ -23,10 +24,15 @@ class Witness:
             lambda change: self.uids.setdefault(change.entry.name, set()).add(change.entry.uid)
         )
 
-    def assert_once(self, world: World, *names: str) -> None:
-        """Each of these pods has had one copy, and no other pod of the namespace inside any."""
+    async def assert_once(self, world: World, *names: str) -> None:
+        """Each of these pods has had one copy, and no other pod of the namespace inside any.
+
+        That the copies are there says the API server; the watch of the witness tells a moment later.
+        """
+        wanted = {world.host_name(name) for name in names}
+        await eventually(lambda: wanted <= self.uids.keys())
         ours = {name: uids for name, uids in self.uids.items() if f"-{world.namespace}-" in name}
-        assert set(ours) == {world.host_name(name) for name in names}
+        assert set(ours) == wanted
         assert [name for name, uids in ours.items() if len(uids) != 1] == []
 
 

@@ -77,10 +77,11 @@ def test_a_node_goes_when_no_pod_names_it_any_more(control_plane: ControlPlane) 
     async def test(nodes: Nodes) -> None:
         client = nodes.client
         async with nodes.running() as made:
-            for node in ("used", "daemons", "idle"):
-                await made.ensure(node)
-            await nodes.pod("pod", "used")
+            async with made.in_use("used"):  # as a binding has it
+                await nodes.pod("pod", "used")
             await nodes.pod("daemon", "daemons", ownerReferences=[owner])
+            for node in ("daemons", "idle"):
+                await made.ensure(node)
             made.add_all()
             await eventually(lambda: absent(client, "idle"))
             await eventually(lambda: absent(client, "daemons"))

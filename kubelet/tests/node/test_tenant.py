@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from k3k_kubelet.api import LEASES, NODES, PODS, PatchType, Resource
+from k3k_kubelet.api import LEASES, NODES, PODS, NotFoundError, PatchType, Resource
 from k3k_kubelet.node import manifest
 from k3k_kubelet.translate import identity
 
@@ -70,6 +70,7 @@ def test_whatever_a_tenant_makes_of_a_node_is_put_right(clusters: Clusters) -> N
         )
         stripped = {"metadata": {"labels": {identity.CLUSTER: None}, "annotations": {manifest.OURS: "{"}}}
         await world.virtual.patch(NODES, None, "abused", stripped)
+        await eventually(lambda: is_leased(world, "abused"))
         lease = {"spec": {"leaseDurationSeconds": 1, "holderIdentity": "tenant", "renewTime": None}}
         await world.virtual.patch(LEASES, manifest.LEASE_NAMESPACE, "abused", lease)
 
@@ -92,6 +93,14 @@ def test_whatever_a_tenant_makes_of_a_node_is_put_right(clusters: Clusters) -> N
         await eventually(renewed)
 
     in_world(clusters, test)
+
+
+async def is_leased(world: World, name: str) -> bool:
+    """Whether the Node has its Lease: the kubelet makes that after it."""
+    try:
+        return bool(await world.virtual.get(LEASES, manifest.LEASE_NAMESPACE, name))
+    except NotFoundError:
+        return False
 
 
 def test_a_deleted_node_comes_back_before_its_pods_are_collected(clusters: Clusters) -> None:
@@ -228,7 +237,7 @@ def test_drain_inside_evicts_all_pods(clusters: Clusters) -> None:
             await world.running(name, "drained")
         kubectl = clusters.virtual.kubectl
         kubectl("drain", "drained", "--force", "--timeout=0s", "--dry-run=server")
-        draining = asyncio.to_thread(kubectl, "drain", "drained", "--force", "--timeout=60s")
+        draining = asyncio.to_thread(kubectl, "drain", "drained", "--force", "--timeout=120s")
 
         async def end() -> None:
             for name in ("a", "b"):
