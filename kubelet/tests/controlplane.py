@@ -25,6 +25,8 @@ START_SECONDS = 180.0
 """What a busy machine needs; it is the time of a failure."""
 ADDRESS = "127.0.0.1"
 _TIMEOUT, _TRIES = 504, 10
+_REQUEST_SECONDS = 120.0
+"""For a request of a test, with its wait for a connection of the pool: some tests make hundreds at once."""
 _held: list[socket.socket] = []
 """What keeps the ports of `free_ports` from being given to others, until this process ends."""
 
@@ -165,7 +167,8 @@ class ControlPlane:
     def client(self) -> ApiClient:
         """An administrator's client."""
         files = (self.pki / "admin.crt", self.pki / "admin.key")
-        return Client(VirtualEndpoint(ADDRESS, self.port, self.pki / "server-ca.crt", files))
+        endpoint = VirtualEndpoint(ADDRESS, self.port, self.pki / "server-ca.crt", files)
+        return Client(endpoint, timeout=_REQUEST_SECONDS)
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Runs kubectl as administrator and returns what it prints."""
