@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -41,7 +42,13 @@ def has_all(wanted: Any, found: Any) -> bool:
     return bool(wanted == found) or (not wanted and found is None)
 
 
-async def apply(host: ApiClient, resource: Resource, manifest: Object, known: Object | None) -> Object:
+async def apply(
+    host: ApiClient,
+    resource: Resource,
+    manifest: Object,
+    known: Object | None,
+    met: Callable[[Object], Awaitable[None]] | None = None,
+) -> Object:
     """Makes a copy, or makes it what `manifest` says.
 
     One that is known is changed as it was when that was decided: what another one made of it meanwhile (the
@@ -52,6 +59,7 @@ async def apply(host: ApiClient, resource: Resource, manifest: Object, known: Ob
         resource: Of the copy.
         manifest: All that we say of it.
         known: The copy, if it is known to be there.
+        met: Gets the metadata of one that was not known, and yet is there; may raise to leave it alone.
 
     Returns:
         The copy as it is then.
@@ -65,6 +73,8 @@ async def apply(host: ApiClient, resource: Resource, manifest: Object, known: Ob
     namespace, name = metadata["namespace"], metadata["name"]
     if known is None:
         known = await _found(host, resource, manifest)
+        if known is not None and met is not None:
+            await met(known)
     there = {key: known["metadata"][key] for key in ("uid", "resourceVersion")} if known else {}
     annotations = {**metadata["annotations"], MANIFEST: fingerprint(manifest)}
     body = {**manifest, "metadata": {**metadata, "annotations": annotations, **there}}

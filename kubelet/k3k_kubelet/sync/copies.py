@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 from k3k_kubelet.api import ApiError, ConflictError, NotFoundError
 from k3k_kubelet.api.client import Object
@@ -244,7 +245,9 @@ class Copies(Following):
         self._shared.check_anchor()
         self._use(key, wanted)
         try:
-            written = await apply(self._shared.host, self.kind.resource, wanted.manifest, host)
+            written = await apply(
+                self._shared.host, self.kind.resource, wanted.manifest, host, partial(self._met, obj)
+            )
         except (ApiError, NameTakenError) as error:
             if host is None:
                 self._forget(key)
@@ -263,6 +266,11 @@ class Copies(Following):
             fields = {"kind": self._name, "object": "/".join(key)}
             log.info("copy made", extra={**fields, "host_name": written["metadata"]["name"]})
         return written
+
+    async def _met(self, obj: Object, host: Object) -> None:
+        """Asks the kind before a copy is touched of which the watch has not told yet."""
+        if await self.kind.waits(obj, host) is not None:
+            raise ConflictError(409, "Conflict", f"{host['metadata']['name']} is about to be another one")
 
     def _pause(self, key: Key) -> float | None:
         """Seconds until a copy may be put right once more; None for now."""

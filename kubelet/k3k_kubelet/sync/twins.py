@@ -30,7 +30,9 @@ log = logging.getLogger(__name__)
 
 ADMITTED = f"{DOMAIN}/admitted"
 """Annotation of a twin whose virtual Service is about to be created or changed: the resourceVersion that this
-had before, `""` for a new one, a slash, and the uid of the admission request."""
+had before, `""` for a new one, `AGAIN` for a new one in place of an earlier one of its name, a slash, and the
+uid of the admission request."""
+AGAIN = "0"
 _TRIES = 4
 
 
@@ -72,7 +74,6 @@ class Twins:
             NameTakenError: A Service of somebody else has its name.
         """
         metadata = manifest["metadata"]
-        annotations = metadata["annotations"] | {ADMITTED: f"{version}/{request}"}
         known = self._known.get(self._cluster.namespace, metadata["name"])
         there = known.object()["metadata"] if known else None
         for attempt in range(1, _TRIES + 1):
@@ -82,6 +83,8 @@ class Twins:
                     name = service["metadata"]["name"]
                     raise AlreadyExistsError(409, "AlreadyExists", f'services "{name}" already exists')
             uid = {"uid": there["uid"]} if there else {}
+            before = version or (AGAIN if there else "")
+            annotations = metadata["annotations"] | {ADMITTED: f"{before}/{request}"}
             try:
                 return await self._apply(
                     {**manifest, "metadata": {**metadata, "annotations": annotations, **uid}}

@@ -11,7 +11,7 @@ from k3k_kubelet.sync.addresses import give_another
 from k3k_kubelet.sync.apply import apply
 from k3k_kubelet.sync.kind import Kind
 from k3k_kubelet.sync.shared import Shared
-from k3k_kubelet.sync.twins import ADMITTED
+from k3k_kubelet.sync.twins import ADMITTED, AGAIN
 from k3k_kubelet.translate import allocation, identity, service
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,9 @@ class Admitted(Kind):
             return None
         before = str(mark).partition("/")[0]
         if obj is not None and int(obj["metadata"]["resourceVersion"]) > int(before or 0):
-            return None
+            # What we know inside may be the earlier one still: its watch need not be as fast as the host's.
+            is_earlier = before == AGAIN and not await self._is_there(host, obj["metadata"]["uid"])
+            return LOOK_SECONDS if is_earlier else None
         left = self._left(metadata)
         if left > 0:
             return left
@@ -60,15 +62,16 @@ class Admitted(Kind):
             self._seen = {key: at for key, at in self._seen.items() if now - at < 2 * limit}
         return self._seen.setdefault((metadata["uid"], metadata["resourceVersion"]), now) + limit - now
 
-    async def _is_there(self, host: Object) -> bool:
+    async def _is_there(self, host: Object, uid: str = "") -> bool:
+        """Whether the Service of a twin is there inside: with that uid, or any."""
         owner = identity.owner_of(host)
         if owner is None:
             return False
         try:
-            await self.shared.virtual.get(SERVICES, owner.namespace, owner.name, metadata_only=True)
+            found = await self.shared.virtual.get(SERVICES, owner.namespace, owner.name, metadata_only=True)
         except NotFoundError:
             return False
-        return True
+        return uid in ("", found["metadata"]["uid"])
 
     async def refused(self, obj: Object, host: Object | None, error: ApiError) -> bool:
         """The host does not have the Service's address or port for it: another Service has, or its range."""

@@ -1,0 +1,117 @@
+"""Services whose twins change while the kubelet's watch of one side is behind: what admission made stays."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp import web
+from k3k_kubelet.api import SERVICES
+from k3k_kubelet.sync.apply import MANIFEST
+
+from kubelet.tests import proxy
+from kubelet.tests.clusters import Clusters
+from kubelet.tests.replica import Replica
+from kubelet.tests.services import asked, service, settled
+from kubelet.tests.waiting import eventually
+from kubelet.tests.world import World, in_world
+
+pytestmark = pytest.mark.xdist_group("kubelet-failures")
+
+
+@pytest.fixture
+def replica(clusters: Clusters) -> Iterator[Replica]:
+    """A kubelet behind proxies, in place of the clusters' own."""
+    clusters.stop_kubelet()
+    found = Replica(clusters, "kubelet-0")
+    try:
+        found.start()
+        asyncio.run(eventually(found.ready))
+        yield found
+    finally:
+        found.close()
+        clusters.start_kubelet()
+
+
+def node_port(spec: dict[str, Any]) -> int:
+    found: int = spec["ports"][0].get("nodePort", 0)
+    return found
+
+
+class Copied:
+    """Node ports that the sync of one Service has applied to its twin, 0 for none."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self.ports: list[int] = []
+
+    def __call__(self, request: web.Request, body: bytes) -> bool:
+        """Notes a request down, and does nothing to it."""
+        if request.method == "PATCH" and request.path.endswith(self._path) and MANIFEST.encode() in body:
+            self.ports.append(node_port(orjson.loads(body)["spec"]))
+        return False
+
+
+def test_a_twin_that_the_watch_of_the_host_has_not_told_is_not_set_back(
+    replica: Replica, clusters: Clusters
+) -> None:
+    """A Service becomes another one while the kubelet looks whether what it was has a copy."""
+
+    async def test(world: World) -> None:
+        await asked(world)
+        path = f"/{world.host_name('web')}"
+
+        def looks(request: web.Request, _: bytes) -> bool:
+            return request.method == "GET" and request.path.endswith(path)
+
+        go_on, copied = threading.Event(), Copied(path)
+        replica.host.stall_watches("services")
+        with replica.host.broken(proxy.held(go_on), applies=looks, times=1) as fault:
+            await service(world, "web")
+            await eventually(lambda: fault.hits)
+            change = {"spec": {"type": "NodePort"}}
+            with replica.host.broken(proxy.page(500), applies=copied):
+                made = (await world.virtual.patch(SERVICES, world.namespace, "web", change))["spec"]
+                go_on.set()
+                await eventually(lambda: copied.ports)
+                replica.host.cut_watches()
+                host = await eventually(lambda: settled(world, "web"))
+        assert node_port(host["spec"]) == node_port(made)
+        assert set(copied.ports) == {node_port(made)}
+
+    in_world(clusters, test)
+
+
+def test_a_service_that_is_made_anew_is_not_taken_for_the_earlier_one(
+    replica: Replica, clusters: Clusters
+) -> None:
+    """The host's watch tells of its twin before that of the virtual cluster tells that the other is gone."""
+
+    async def test(world: World) -> None:
+        await asked(world)
+        path = f"/{world.namespace}/services/web"
+        await service(world, "web")
+        before = await eventually(lambda: settled(world, "web"))
+        copied = Copied(f"/{world.host_name('web')}")
+
+        def looks() -> int:
+            seen = list(replica.virtual.seen)
+            return sum(each.method == "GET" and each.path.endswith(path) for each in seen)
+
+        replica.virtual.stall_watches("services")
+        with replica.host.broken(proxy.page(500), applies=copied):
+            await world.virtual.delete(SERVICES, world.namespace, "web")
+            looked = looks()
+            made = (await service(world, "web", type="NodePort"))["spec"]
+            await eventually(lambda: looks() >= looked + 2 or copied.ports)  # admission, and then the sync
+            replica.virtual.cut_watches()
+            host = await eventually(lambda: settled(world, "web"))
+        assert host["metadata"]["uid"] == before["metadata"]["uid"]
+        assert node_port(host["spec"]) == node_port(made)
+        assert set(copied.ports) == {node_port(made)}
+
+    in_world(clusters, test)
