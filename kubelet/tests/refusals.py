@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from k3k_kubelet.api import ForbiddenError, Resource
+from k3k_kubelet.api import PODS, ForbiddenError, Resource
 
-from kubelet.tests.clusters import NAMESPACE
+from kubelet.tests.clusters import CLUSTER, NAMESPACE
 from kubelet.tests.waiting import eventually
 from kubelet.tests.world import World
 
@@ -44,15 +44,6 @@ async def quota(world: World, hard: dict[str, str], name: str = "full") -> Async
         yield
     finally:
         await world.host.delete(QUOTAS, NAMESPACE, name)
-
-
-async def exceeds(world: World, quota: str, **container: Any) -> bool:
-    """Whether a pod with this container is too much for a quota of the host, by what its admission knows."""
-    try:
-        await world.dry_run(**container)
-    except ForbiddenError as error:
-        return f"exceeded quota: {quota}" in error.message
-    return False
 
 
 @asynccontextmanager
@@ -104,3 +95,10 @@ async def enforced(world: World, resource: Resource, spec: dict[str, Any], words
         return False
 
     await eventually(said)
+
+
+async def full(world: World, quota: str, **container: Any) -> None:
+    """Returns when the host refuses a pod with this container because of a quota, by what it uses."""
+    whole = {"name": "c", "image": "x", **container}
+    spec = {"serviceAccountName": f"{CLUSTER}-workload", "containers": [whole]}
+    await enforced(world, PODS, spec, f"exceeded quota: {quota}")

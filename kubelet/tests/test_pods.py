@@ -10,7 +10,7 @@ from k3k_kubelet.api import NODES, PODS, PatchType
 from k3k_kubelet.translate import identity
 
 from kubelet.tests.clusters import CLUSTER, NAMESPACE, Clusters
-from kubelet.tests.refusals import exceeds
+from kubelet.tests.refusals import full
 from kubelet.tests.waiting import eventually, never
 from kubelet.tests.world import World, condition, in_world
 
@@ -235,7 +235,7 @@ def test_a_copy_that_the_host_refuses_is_tried_again(clusters: Clusters) -> None
         host = world.clusters.host
         host.kubectl("-n", NAMESPACE, "create", "quota", name, "--hard=pods=0")
         try:
-            await eventually(lambda: exceeds(world, name))
+            await full(world, name)
             await world.pod("waits")
             words = f'pods "waits" is forbidden: exceeded quota: {name}'
             await world.event("waits", "HostPodFailedCreate", words)

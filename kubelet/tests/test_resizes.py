@@ -6,7 +6,7 @@ import pytest
 from k3k_kubelet.api import PODS
 
 from kubelet.tests.clusters import NAMESPACE, Clusters
-from kubelet.tests.refusals import exceeds
+from kubelet.tests.refusals import full
 from kubelet.tests.test_updates import Object, cpu_of, resize, sized
 from kubelet.tests.waiting import eventually
 from kubelet.tests.world import World, condition, in_world
@@ -39,7 +39,7 @@ def test_a_resize_that_the_hosts_quota_forbids_is_deferred(clusters: Clusters) -
         quota = f"cpu-{world.namespace}"
         clusters.host.kubectl("-n", NAMESPACE, "create", "quota", quota, "--hard=requests.cpu=1")
         try:
-            await eventually(lambda: exceeds(world, quota, resources={"requests": {"cpu": "2"}}))
+            await full(world, quota, resources={"requests": {"cpu": "2"}})
             await resize(world, "web", "2")
             words = f'pods "web" is forbidden: exceeded quota: {quota}'
             await world.event("web", "HostPodNotUpdated", words)
@@ -68,7 +68,7 @@ def test_a_resize_that_is_taken_back_is_pending_no_more(clusters: Clusters) -> N
         quota = f"cpu-{world.namespace}"
         clusters.host.kubectl("-n", NAMESPACE, "create", "quota", quota, "--hard=requests.cpu=1")
         try:
-            await eventually(lambda: exceeds(world, quota, resources={"requests": {"cpu": "3"}}))
+            await full(world, quota, resources={"requests": {"cpu": "3"}})
             await resize(world, "web", "3")
             await world.until("web", lambda pod: condition(pod, "PodResizePending"))
             await resize(world, "web", "100m")
