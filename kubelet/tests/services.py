@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from k3k_kubelet.api import SERVICES, ApiError, InvalidError
+from k3k_kubelet.api import SERVICES, AlreadyExistsError, ApiError
 
 from kubelet.tests.clusters import Clusters
 from kubelet.tests.waiting import eventually
@@ -26,13 +26,16 @@ async def asked(world: World) -> None:
         raise AssertionError("a Service has an address outside of all ranges")
 
     async def takes_over() -> bool:
+        made: dict[str, Any] | None = None
         try:
             made = await world.virtual.create(SERVICES, world.namespace, {**probe, "spec": spec()})
-        except InvalidError:  # the API server learns of a range that the kubelet adds by a watch of its own
+        except AlreadyExistsError:  # by a try whose answer was lost
+            pass
+        except ApiError:  # it learns of a range that the kubelet adds by a watch of its own; or is too busy
             return False
-        await world.virtual.delete(SERVICES, world.namespace, "probe")
         twin = await world.host_get(SERVICES, "probe")
-        return twin is not None and twin["spec"]["clusterIP"] == made["spec"]["clusterIP"]
+        await world.virtual.delete(SERVICES, world.namespace, "probe")
+        return bool(made and twin and twin["spec"]["clusterIP"] == made["spec"]["clusterIP"])
 
     await eventually(refused)
     await eventually(takes_over)
