@@ -266,6 +266,8 @@ def test_what_a_later_policy_refuses_is_told_and_ends_nothing_else(preview: bool
         with pytest.raises(InputPropertiesError) as caught:
             loop.run_until_complete(asyncio.wait_for(serve(), WITHIN))
     finally:
+        # As at the end of a program: a server of hooks that nobody stops outlives the loop that it needs.
+        loop.run_until_complete(pulumi.runtime.settings._shutdown_callbacks())
         # What waits for the policy is left behind, until the engine ends the plugin.
         left = asyncio.all_tasks(loop)
         for task in left:
