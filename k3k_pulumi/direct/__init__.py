@@ -22,7 +22,7 @@ from typing import Any
 
 from k3k_pulumi.direct import policy
 from k3k_pulumi.direct.cluster import Cluster, write_private
-from k3k_pulumi.direct.deploy import check, deploy
+from k3k_pulumi.direct.deploy import READY_SECONDS, check, deploy
 from k3k_pulumi.direct.remove import Found, find, remove
 from k3k_pulumi.direct.steps import OnStep, silent
 from k3k_pulumi.host import DirectError, Host
@@ -160,6 +160,7 @@ def ephemeral_cluster(
                     namespace,
                     control_plane_namespace=spec.control_plane_namespace,
                     grace_period=EPHEMERAL_GRACE,
+                    timeout=max(READY_SECONDS, timeout or 0),  # where one takes its time, so may the other
                     on_step=on_step,
                 )
             except BaseException as error:
