@@ -23,8 +23,8 @@ PREFIXES = {4: 16, 6: 64}
 """Of a range that is added: the host's addresses are likely to stay within it."""
 _KNOWN_SECONDS = 60.0
 _READY_SECONDS, _POLL_SECONDS = 15.0, 0.05
-"""How long a new range is waited for, beyond the time that an admission has: that tells its client to try again,
-where the API server would call the address invalid."""
+"""A new range is waited for beyond the time that an admission has, which tells its client to try again then:
+the API server would call the address invalid."""
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
