@@ -61,8 +61,8 @@ class PersistenceArgs(TypedDict, total=False):
 
     type: Optional[str]
     (
-        "`dynamic` (default): a PersistentVolumeClaim. `ephemeral`: lost with the server's pod. A change "
-        "replaces the StatefulSet, and the cluster starts empty."
+        "`dynamic` (default): a PersistentVolumeClaim. `ephemeral`: lost with the server's pod, or when its "
+        "node loses power: no write waits for a disk. Cannot be changed later."
     )
     size: Optional[str]
     """Size of the claim, `5Gi` by default. It can grow later where the storage class allows that."""

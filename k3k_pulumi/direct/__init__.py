@@ -138,8 +138,8 @@ def ephemeral_cluster(
     Ctrl-C, and by SIGTERM where this runs in the main thread and nobody else handles that signal. What a
     killed process leaves is found with `clusters` and removed with `delete`.
 
-    Its datastore is `ephemeral` unless `persistence` says otherwise: there is no volume to wait for, and what
-    is written survives a crash of the server's containers, but not the loss of its pod.
+    Its datastore is `ephemeral` unless `persistence` says otherwise: there is no volume to wait for, nor, at
+    each write, a disk. What is written survives a crash of the server's containers, but not its pod's loss.
 
     Args, and errors: as `apply`.
     """

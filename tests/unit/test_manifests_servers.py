@@ -28,6 +28,13 @@ def test_the_memory_limit_of_go_programs_is_nine_tenths_of_their_containers() ->
     assert limit(resources={"server": {"requests": {"memory": "1G"}}}) == []
 
 
+@pytest.mark.parametrize(("kind", "waits"), [("dynamic", True), ("ephemeral", False)])
+def test_etcd_waits_for_the_disk_where_its_data_is_to_last(kind: str, waits: bool) -> None:
+    made = manifests(distribution="kubernetes", persistence={"type": kind})
+    etcd = containers(templates(made)["server"])["etcd"]
+    assert ("--unsafe-no-fsync=true" not in etcd["args"]) is waits
+
+
 @pytest.mark.parametrize(
     ("version", "known"),
     [

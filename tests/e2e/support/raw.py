@@ -12,6 +12,9 @@ from typing import Any
 
 from kubernetes import client, config
 
+_LATE, _TRIES = "etcdserver: ", 10
+"""How an answer begins for which etcd took too long, 7 s and more; and how often it is asked."""
+_CONFLICT = 409
 JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 
 
@@ -59,13 +62,20 @@ class Raw:
     def __call__(self, method: str, path: str, body: Mapping[str, Any] | None = None, **headers: str) -> Any:
         """One request; `accept` and `content_type` take the place of JSON.
 
+        It is made again where the server's etcd had no time for it: what it was to make may be there then.
+
         Raises:
             RawError: the API server says no.
         """
         own = {key.replace("_", "-").title(): value for key, value in headers.items()}
         url = self._api.configuration.host + path
-        answer = self._api.call_api(method, url, self._headers | own, body, _request_timeout=60)
-        text = answer.read().decode(errors="replace")
+        for attempt in range(_TRIES):
+            answer = self._api.call_api(method, url, self._headers | own, body, _request_timeout=60)
+            text = answer.read().decode(errors="replace")
+            if attempt and method == "POST" and answer.status == _CONFLICT and body is not None:
+                return self("GET", f"{path}/{body['metadata']['name']}")
+            if answer.status < 500 or _LATE not in text:
+                break
         if not 200 <= answer.status < 300:
             raise RawError(f"{method} {path}", answer.status, text)
         return json.loads(text) if text.startswith(("{", "[")) else text
