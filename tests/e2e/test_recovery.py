@@ -78,6 +78,8 @@ def test_what_stops_a_cluster_is_told_and_mended(
     }
     level, version = (f"pod-security.kubernetes.io/{key}" for key in ("enforce", "enforce-version"))
     labelled = "label", "namespace", namespace.namespace, "--overwrite"
+    # From the start: admission is to know it when the level lets pods through, whose own refusals come first.
+    namespace("create", "quota", "full", "--hard=pods=0")
     namespace(*labelled, f"{level}=restricted", f"{version}=v1.24")
     told(
         apply,
@@ -89,7 +91,6 @@ def test_what_stops_a_cluster_is_told_and_mended(
 
     before = objects(namespace)
     namespace(*labelled, f"{version}=latest")
-    namespace("create", "quota", "full", "--hard=pods=0")
     told(
         apply,
         "exceeded quota: full, requested: pods=1, used: pods=0, limited: pods=0",

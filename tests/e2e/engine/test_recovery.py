@@ -82,6 +82,8 @@ def test_what_stops_the_pods_is_told_and_mended(
     }
     level, version = (f"pod-security.kubernetes.io/{key}" for key in ("enforce", "enforce-version"))
     labelled = "label", "namespace", namespace.namespace, "--overwrite"
+    # From the start: admission is to know it when the level lets pods through, whose own refusals come first.
+    namespace("create", "quota", "full", "--hard=pods=0")
     namespace(*labelled, f"{level}=restricted", f"{version}=v1.24")
     late = f"VirtualCluster 'c': not ready within {LIMIT}s\n"
     check(
@@ -94,7 +96,6 @@ def test_what_stops_the_pods_is_told_and_mended(
     )
 
     namespace(*labelled, f"{version}=latest")
-    namespace("create", "quota", "full", "--hard=pods=0")
     check(
         project.failure(PROGRAM.format(args=args)),
         LIMIT,
