@@ -319,8 +319,8 @@ def _has_settled(outcome: Outcome) -> bool:
         return wanted.waits in reasons(outcome) and as_it_must and there
     expected = sum(each["kind"] == "Pod" for each in outcome.sent)
     phases = [pod["status"].get("phase") for pod in outcome.pods]
-    if len(dropped(outcome)) < len(wanted.dropped):
-        return False
+    if len(dropped(outcome)) < len(wanted.dropped) or wanted.reason not in {"", *reasons(outcome)}:
+        return False  # events come by themselves, also after the end
     return len(phases) == expected and all(phase in ("Succeeded", "Failed") for phase in phases)
 
 
