@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -9,10 +11,12 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 
 from kubelet.tests.clusters import CONTROL_PLANE, DNS_HOST, Clusters
 from kubelet.tests.controlplane import ADDRESS, free_ports
 from kubelet.tests.proxy import Proxy
+from kubelet.tests.waiting import eventually
 
 
 class Replica:
@@ -90,3 +94,17 @@ class Replica:
     def log(self) -> str:
         """What it has logged."""
         return (self._folder / "kubelet.log").read_text()
+
+
+@contextlib.contextmanager
+def in_place(clusters: Clusters) -> Iterator[Replica]:
+    """A replica in place of the clusters' own kubelet, ready."""
+    clusters.stop_kubelet()
+    found = Replica(clusters, "kubelet-0")
+    try:
+        found.start()
+        asyncio.run(eventually(found.ready))
+        yield found
+    finally:
+        found.close()
+        clusters.start_kubelet()

@@ -21,7 +21,7 @@ from kubelet.tests import proxy
 from kubelet.tests.clusters import NAMESPACE, Clusters
 from kubelet.tests.controlplane import ControlPlane
 from kubelet.tests.proxy import Proxy
-from kubelet.tests.replica import Replica
+from kubelet.tests.replica import Replica, in_place
 from kubelet.tests.services import asked, service, twin
 from kubelet.tests.waiting import eventually
 from kubelet.tests.witness import witness
@@ -42,15 +42,8 @@ Disturb = Callable[[Proxy], AbstractContextManager[Callable[[], bool]]]
 @pytest.fixture(scope="module")
 def replica(clusters: Clusters) -> Iterator[Replica]:
     """A kubelet behind proxies, in place of the clusters' own."""
-    clusters.stop_kubelet()
-    found = Replica(clusters, "kubelet-0")
-    try:
-        found.start()
-        asyncio.run(eventually(found.ready))
+    with in_place(clusters) as found:
         yield found
-    finally:
-        found.close()
-        clusters.start_kubelet()
 
 
 def requests(answer: proxy.Answer, *, hits: int = HITS, **rest: object) -> Disturb:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +14,7 @@ from k3k_kubelet.sync.apply import MANIFEST
 
 from kubelet.tests import proxy
 from kubelet.tests.clusters import Clusters
-from kubelet.tests.replica import Replica
+from kubelet.tests.replica import Replica, in_place
 from kubelet.tests.services import asked, service, settled
 from kubelet.tests.waiting import eventually
 from kubelet.tests.world import World, in_world
@@ -26,15 +25,8 @@ pytestmark = pytest.mark.xdist_group("kubelet-failures")
 @pytest.fixture
 def replica(clusters: Clusters) -> Iterator[Replica]:
     """A kubelet behind proxies, in place of the clusters' own."""
-    clusters.stop_kubelet()
-    found = Replica(clusters, "kubelet-0")
-    try:
-        found.start()
-        asyncio.run(eventually(found.ready))
+    with in_place(clusters) as found:
         yield found
-    finally:
-        found.close()
-        clusters.start_kubelet()
 
 
 def node_port(spec: dict[str, Any]) -> int:
