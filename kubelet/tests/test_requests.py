@@ -6,6 +6,7 @@ import re
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -54,13 +55,23 @@ def posts(clusters: Clusters) -> Counter[str]:
     return found
 
 
+def counts(clusters: Clusters) -> tuple[Counter[str], Counter[str], Counter[str]]:
+    """What the host and the virtual cluster have answered so far, and what the kubelet has asked for."""
+    return writes(clusters.host), writes(clusters.virtual), posts(clusters)
+
+
+def fewest(starts: list[Counter[str]]) -> dict[str, int]:
+    """Requests of the cheapest start. A watch that is behind costs one more, now and then."""
+    return {what: min(start[what] for start in starts) for what in set().union(*starts)}
+
+
 def test_a_pods_start_takes_four_creations_and_a_patch_for_each_status(quiet: Clusters) -> None:
     clusters = quiet
 
     async def test(world: World) -> None:
         await world.pod("first", automountServiceAccountToken=True)  # brings the Node and the copies
         await world.running("first", "node-a")
-        before = (writes(clusters.host), writes(clusters.virtual), posts(clusters))
+        told = [counts(clusters)]
         for name in [f"pod-{number}" for number in range(COUNT)]:
             await world.pod(name, automountServiceAccountToken=True)
             await world.schedule(name, "node-a")
@@ -69,11 +80,11 @@ def test_a_pods_start_takes_four_creations_and_a_patch_for_each_status(quiet: Cl
             await world.until(name, lambda pod: pod["status"].get("startTime"))
             await world.report(name, running_status())
             await world.until(name, lambda pod: pod["status"]["phase"] == "Running")
-        after = (writes(clusters.host), writes(clusters.virtual), posts(clusters))
-        host, virtual, ours = (
-            {what: (now - then)[what] / COUNT for what in now - then}
-            for now, then in zip(after, before, strict=True)
-        )
+            told.append(counts(clusters))
+        starts = [
+            [now - then for now, then in zip(after, before, strict=True)] for before, after in pairwise(told)
+        ]
+        host, virtual, ours = (fewest(list(each)) for each in zip(*starts, strict=True))
         assert host == {
             "POST pods": 1,
             "POST secrets": 1,

@@ -10,11 +10,10 @@ from k3k_kubelet.api.client import Object
 from k3k_kubelet.events import timestamp
 from k3k_kubelet.sync.shared import Shared
 from k3k_kubelet.translate import status as translate_status
-from k3k_kubelet.translate.status import UNKNOWN, Outcome
+from k3k_kubelet.translate.status import SCHEDULED, UNKNOWN, Outcome
 
 log = logging.getLogger(__name__)
 
-_SCHEDULED = "PodScheduled"
 _MAX_MESSAGE = 1024
 
 
@@ -89,8 +88,8 @@ class StatusWriter:
 def with_reason(status: Object, reason: str, message: str) -> Object:
     """A pending pod's status with a reason and PodScheduled False; `status` itself if it says so already."""
     conditions = list(status.get("conditions") or ())
-    found = next((each for each in conditions if each["type"] == _SCHEDULED), None)
-    wanted = {"type": _SCHEDULED, "status": "False", "reason": reason, "message": message}
+    found = next((each for each in conditions if each["type"] == SCHEDULED), None)
+    wanted = {"type": SCHEDULED, "status": "False", "reason": reason, "message": message}
     if found is None or any(found.get(key) != value for key, value in wanted.items()):
         changed = found is None or found["status"] != "False"
         since = timestamp() if changed or found is None else found.get("lastTransitionTime", timestamp())

@@ -48,6 +48,9 @@ HOST_CONDITIONS = frozenset(
 DISRUPTION = "DisruptionTarget"
 """Condition type that both sides set: the host's wins, else the virtual cluster's stays."""
 
+SCHEDULED = "PodScheduled"
+"""Condition type that each API server sets by itself when a pod is bound, so with a time of its own."""
+
 RESIZE_PENDING = "PodResizePending"
 """Condition type of a resize that has not begun; its reasons are Deferred and Infeasible."""
 
@@ -113,7 +116,7 @@ def to_virtual(
     conditions = _conditions(found.get("conditions") or (), known, rewrite, generations)
     if outcome.resize is not None:
         conditions = [each for each in conditions if each["type"] != RESIZE_PENDING]
-        conditions.append(_since(outcome.resize, known))
+        conditions.append(_since(outcome.resize, _by_type(known)))
     if conditions:
         status["conditions"] = conditions
     return None if _comparable(status) == _comparable(current) else status
@@ -271,10 +274,10 @@ def _refused(containers: Iterable[Mapping[str, Any]], refused: Mapping[str, str]
     ]
 
 
-def _since(condition: Object, current: Iterable[Object]) -> Object:
-    """A condition of ours, with the time since when it is so."""
-    known = _by_type(current).get(condition["type"], {})
-    same = known.get("status") == condition["status"] and known.get("reason") == condition["reason"]
+def _since(condition: Object, before: Mapping[str, Object]) -> Object:
+    """A condition with the time since when it is so inside."""
+    known = before.get(condition["type"], {})
+    same = known.get("status") == condition["status"] and known.get("reason") == condition.get("reason")
     since = known.get("lastTransitionTime") if same else None
     return {**condition, "lastTransitionTime": since} if since else condition
 
@@ -289,6 +292,8 @@ def _conditions(
         if each["type"] not in HOST_CONDITIONS and each["type"] != DISRUPTION:
             continue
         condition = _condition(each, rewrite)
+        if each["type"] == SCHEDULED:
+            condition = _since(condition, before)
         told = each.get("observedGeneration")
         observed = generations.of(told) if told else None
         observed = observed or before.get(each["type"], {}).get("observedGeneration")

@@ -154,6 +154,18 @@ CONDITIONS: list[tuple[str, list[dict[str, Any]], list[dict[str, Any]], list[dic
         [condition("PodScheduled", "False", reason="Unschedulable", message="0/2 nodes are available")],
         [known("PodScheduled", "False", reason="Unschedulable", message="0/2 nodes are available")],
     ),
+    (
+        "bound a moment later than its copy, it stays so since then: that is no change to write",
+        [known("PodScheduled", lastTransitionTime=LATER)],
+        [condition("PodScheduled"), condition("Ready")],
+        [known("PodScheduled", lastTransitionTime=LATER), known("Ready")],
+    ),
+    (
+        "bound at last",
+        [known("PodScheduled", "False", reason="Unschedulable", message="0/2 nodes are available")],
+        [condition("PodScheduled", lastTransitionTime=LATER)],
+        [known("PodScheduled", lastTransitionTime=LATER)],
+    ),
 ]
 
 
