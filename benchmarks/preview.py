@@ -41,7 +41,12 @@ ROUNDS = 5
 IMPORTS = 15
 """Runs of each program; the first one warms the page cache and is not counted."""
 IMPORT_AIM, PREVIEW_AIM = 0.150, 1.1
-_PROGRAMS = ("library", "raw", "typed")
+_PROGRAMS = {
+    "library": "library",
+    "raw": "raw resources of one generic class",
+    "typed": "raw resources of pulumi_kubernetes' classes",
+}
+"""Programs that are compared -> what they are called."""
 _STACK = "pulumi:pulumi:Stack"
 
 Registration = dict[str, Any]
@@ -241,13 +246,8 @@ def _preview_table(title: str, taken: Mapping[str, Sequence[float]], count: int,
         pairs = zip(taken["library"], taken[program], strict=True)
         return f"{statistics.median(one / other for one, other in pairs):.2f}"
 
-    titles = {
-        "library": "library",
-        "raw": "raw resources of one generic class",
-        "typed": "raw resources of pulumi_kubernetes' classes",
-    }
     rows: list[tuple[str, ...]] = [
-        (title, f"{statistics.median(taken[program]):.1f} s", "") for program, title in titles.items()
+        (title, f"{statistics.median(taken[program]):.1f} s", "") for program, title in _PROGRAMS.items()
     ]
     rows += [
         ("library / generic", ratio("raw"), ""),
@@ -332,13 +332,13 @@ def main() -> None:
     """One program, as the module's docstring says."""
     program, file, count = sys.argv[1:]
     recorded = Path(file)
+    without = {"raw": raw, "typed": typed}
     if program == "record":
         _, registrations = run_under_mocks(lambda: library(int(count)), record=True)
         recorded.write_text(json.dumps(_parents_first(registrations)))
         print(len(registrations))
-    elif program in ("raw", "typed"):
-        without = raw if program == "raw" else typed
-        print(run_under_mocks(lambda: without(recorded))[0])
+    elif program in without:
+        print(run_under_mocks(lambda: without[program](recorded))[0])
     else:
         print(run_under_mocks(lambda: library(int(count)))[0])
 

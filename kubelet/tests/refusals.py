@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from k3k_kubelet.api import PODS, ForbiddenError, Resource
+from k3k_kubelet.api import ForbiddenError, Resource
 
-from kubelet.tests.clusters import CLUSTER, NAMESPACE
+from kubelet.tests.clusters import NAMESPACE
 from kubelet.tests.waiting import eventually
 from kubelet.tests.world import World
 
@@ -82,23 +82,22 @@ async def refused(
         await world.host.delete(POLICIES, None, name)
 
 
+async def forbidden(asked: Awaitable[object], words: str) -> bool:
+    """Whether what is asked for is forbidden in these words."""
+    try:
+        await asked
+    except ForbiddenError as error:
+        return words in error.message
+    return False
+
+
 async def enforced(world: World, resource: Resource, spec: dict[str, Any], words: str) -> None:
     """Returns when the host refuses such an object in these words: its admission has a watch of its own."""
     metadata = {"name": "dry-run"}
     body = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, "spec": spec}
-
-    async def said() -> bool:
-        try:
-            await world.host.create(resource, NAMESPACE, body, dry_run=True)
-        except ForbiddenError as error:
-            return words in error.message
-        return False
-
-    await eventually(said)
+    await eventually(lambda: forbidden(world.host.create(resource, NAMESPACE, body, dry_run=True), words))
 
 
 async def full(world: World, quota: str, **container: Any) -> None:
     """Returns when the host refuses a pod with this container because of a quota, by what it uses."""
-    whole = {"name": "c", "image": "x", **container}
-    spec = {"serviceAccountName": f"{CLUSTER}-workload", "containers": [whole]}
-    await enforced(world, PODS, spec, f"exceeded quota: {quota}")
+    await eventually(lambda: forbidden(world.dry_run(**container), f"exceeded quota: {quota}"))

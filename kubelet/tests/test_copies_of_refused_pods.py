@@ -8,8 +8,8 @@ import pytest
 from k3k_kubelet.api import CONFIG_MAPS, PODS, SECRETS
 from k3k_kubelet.translate import services
 
-from kubelet.tests.clusters import CLUSTER, NAMESPACE, Clusters, decoded
-from kubelet.tests.refusals import enforced, quota, refused
+from kubelet.tests.clusters import NAMESPACE, Clusters, decoded
+from kubelet.tests.refusals import full, quota, refused
 from kubelet.tests.waiting import eventually, never
 from kubelet.tests.world import World, condition, in_world
 
@@ -35,8 +35,7 @@ def test_a_pod_that_the_hosts_quota_refuses_leaves_no_copies_until_there_is_room
             return not any(copies) and not tokens and not await world.host_get(CONFIG_MAPS, services.LINKS)
 
         async with quota(world, {"pods": "0"}):  # it is full
-            pod = {"serviceAccountName": f"{CLUSTER}-workload", "containers": [{"name": "c", "image": "x"}]}
-            await enforced(world, PODS, pod, "exceeded quota")
+            await full(world, "full")
             for name in names:
                 await world.pod(name, **user_of(name))
             for name in names:
@@ -52,8 +51,8 @@ def test_a_pod_that_the_hosts_quota_refuses_leaves_no_copies_until_there_is_room
         changed = await world.host_get(SECRETS, names[0])
         assert changed is not None
         assert decoded(changed["data"]) == {"a": "2"}
-        scheduled = await world.schedule(names[0], "node-a")
-        assert condition(scheduled, "PodScheduled")["status"] == "True"
+        pod = await world.schedule(names[0], "node-a")
+        assert condition(pod, "PodScheduled")["status"] == "True"
 
     in_world(clusters, test)
 

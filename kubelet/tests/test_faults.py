@@ -14,8 +14,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 from aiohttp import web
-from k3k_kubelet.api import PODS, SERVICES, ApiError
-from k3k_kubelet.sync.apply import MANIFEST
+from k3k_kubelet.api import PODS, ApiError
 
 from kubelet.tests import proxy
 from kubelet.tests.clusters import NAMESPACE, Clusters
@@ -249,42 +248,6 @@ def test_a_service_that_the_host_cannot_take_now_is_to_be_asked_for_again(
         assert made["spec"]["clusterIP"] == (await twin(world, "web"))["spec"]["clusterIP"]
 
     in_world(clusters, test)
-
-
-def test_what_admission_has_made_of_a_twin_is_not_undone_by_what_was_decided_before(
-    replica: Replica, clusters: Clusters
-) -> None:
-    """A Service becomes another one while the copy of what it was is on its way to the host."""
-
-    async def test(world: World) -> None:
-        def copies_service(request: web.Request, body: bytes) -> bool:
-            return (
-                _applies_service(request, body) and request.path.endswith(name) and MANIFEST.encode() in body
-            )
-
-        name = f"/{world.host_name('web')}"
-        await asked(world)
-        go_on = threading.Event()
-        with replica.host.broken(proxy.held(go_on), applies=copies_service, times=1) as fault:
-            await service(world, "web")
-            await eventually(lambda: fault.hits)
-            change = {"spec": {"type": "NodePort"}}
-            made = (await world.virtual.patch(SERVICES, world.namespace, "web", change))["spec"]
-            given = await twin(world, "web")
-            go_on.set()
-            await eventually(lambda: 409 in _codes(replica, name))
-        copy = await world.until_host(
-            SERVICES, "web", lambda each: MANIFEST in each["metadata"]["annotations"]
-        )
-        for spec in (given["spec"], copy["spec"]):
-            assert spec["ports"][0]["nodePort"] == made["ports"][0]["nodePort"]
-
-    in_world(clusters, test)
-
-
-def _codes(replica: Replica, name: str) -> list[int]:
-    """What the host has answered to who applied a Service."""
-    return [each.code for each in replica.host.writes() if each.path.endswith(name)]
 
 
 def _creates_slow_pod(request: web.Request, body: bytes) -> bool:

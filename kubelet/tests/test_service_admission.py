@@ -10,7 +10,7 @@ import pytest
 from k3k_kubelet.api import SERVICES, ApiError, ForbiddenError, InvalidError
 
 from kubelet.tests.clusters import NAMESPACE, Clusters
-from kubelet.tests.refusals import QUOTAS, quota, refused
+from kubelet.tests.refusals import QUOTAS, forbidden, quota, refused
 from kubelet.tests.services import asked, gone, service, settled, spec, twin
 from kubelet.tests.waiting import eventually
 from kubelet.tests.world import NAMESPACES, World, in_world
@@ -221,11 +221,8 @@ def test_a_twin_whose_service_never_came_goes(clusters: Clusters) -> None:
 async def _is_counted(world: World) -> bool:
     """Whether the admission inside knows the quota, and how full it is: it learns that by a watch."""
     body = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "try"}, "spec": spec()}
-    try:
-        await world.virtual.create(SERVICES, world.namespace, body, dry_run=True)
-    except ForbiddenError as error:
-        return "exceeded quota" in error.message
-    return False
+    made = world.virtual.create(SERVICES, world.namespace, body, dry_run=True)
+    return await forbidden(made, "exceeded quota")
 
 
 async def _made(world: World, name: str, **more: Any) -> dict[str, Any] | None:

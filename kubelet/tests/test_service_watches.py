@@ -1,9 +1,9 @@
-"""Services whose twins change while the kubelet's watch of one side is behind: what admission made stays."""
+"""Services whose twins change while the kubelet is behind: what admission made of them stays."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -15,7 +15,7 @@ from k3k_kubelet.sync.apply import MANIFEST
 from kubelet.tests import proxy
 from kubelet.tests.clusters import Clusters
 from kubelet.tests.replica import Replica, in_place
-from kubelet.tests.services import asked, service, settled
+from kubelet.tests.services import asked, service, settled, twin
 from kubelet.tests.waiting import eventually
 from kubelet.tests.world import World, in_world
 
@@ -34,18 +34,51 @@ def node_port(spec: dict[str, Any]) -> int:
     return found
 
 
+def copies(path: str) -> Callable[[web.Request, bytes], bool]:
+    """Whether a request is the sync's, for the twin of a path."""
+    return lambda request, body: (
+        request.method == "PATCH" and request.path.endswith(path) and MANIFEST.encode() in body
+    )
+
+
 class Copied:
     """Node ports that the sync of one Service has applied to its twin, 0 for none."""
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self._copies = copies(path)
         self.ports: list[int] = []
 
     def __call__(self, request: web.Request, body: bytes) -> bool:
         """Notes a request down, and does nothing to it."""
-        if request.method == "PATCH" and request.path.endswith(self._path) and MANIFEST.encode() in body:
+        if self._copies(request, body):
             self.ports.append(node_port(orjson.loads(body)["spec"]))
         return False
+
+
+def test_what_was_decided_before_does_not_set_a_twin_back(replica: Replica, clusters: Clusters) -> None:
+    """A Service becomes another one while the copy of what it was is on its way to the host."""
+
+    async def test(world: World) -> None:
+        await asked(world)
+        path = f"/{world.host_name('web')}"
+        go_on = threading.Event()
+        with replica.host.broken(proxy.held(go_on), applies=copies(path), times=1) as fault:
+            await service(world, "web")
+            await eventually(lambda: fault.hits)
+            change = {"spec": {"type": "NodePort"}}
+            made = (await world.virtual.patch(SERVICES, world.namespace, "web", change))["spec"]
+            given = await twin(world, "web")
+            go_on.set()
+            await eventually(
+                lambda: 409 in [each.code for each in replica.host.writes() if each.path.endswith(path)]
+            )
+        copy = await world.until_host(
+            SERVICES, "web", lambda each: MANIFEST in each["metadata"]["annotations"]
+        )
+        for spec in (given["spec"], copy["spec"]):
+            assert spec["ports"][0]["nodePort"] == made["ports"][0]["nodePort"]
+
+    in_world(clusters, test)
 
 
 def test_a_twin_that_the_watch_of_the_host_has_not_told_is_not_set_back(

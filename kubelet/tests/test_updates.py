@@ -246,9 +246,8 @@ def test_a_copy_whose_name_is_taken_holds_back_its_own_container_alone(clusters:
         foreign = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": world.host_name("taken")}}
         await world.host.create(CONFIG_MAPS, NAMESPACE, foreign)
         await world.create(CONFIG_MAPS, "taken", data={"KEY": "value"})
-        await sized(
-            world, "web"
-        )  # meanwhile the kubelet hears of the ConfigMap, by another watch than of pods
+        # Meanwhile the kubelet hears of the ConfigMap, by another watch than of pods.
+        await sized(world, "web")
         bad = {"name": "bad", "image": "x", "envFrom": [{"configMapRef": {"name": "taken"}}]}
         good = {"name": "good", "image": "x"}
         await change(world, "web", {"ephemeralContainers": [bad, good]}, "ephemeralcontainers")

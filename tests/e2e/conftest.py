@@ -159,6 +159,14 @@ def priority(host: Host) -> Iterator[str]:
 
 
 @pytest.fixture
+def missing(host: Host) -> Iterator[str]:
+    """The name of a StorageClass that nobody has made."""
+    name = unique("class")
+    yield name
+    host.kubectl("delete", "storageclass", name, "--ignore-not-found")
+
+
+@pytest.fixture
 def cluster(host: Host, kubelet_image: str, distribution: str, request: pytest.FixtureRequest) -> View:
     """The virtual cluster that all tests of the run share, one per distribution; not to be disturbed."""
     del kubelet_image

@@ -16,6 +16,7 @@ from k3k_pulumi import direct
 from k3k_pulumi.errors import InputError
 from tests import run
 from tests.e2e.conftest import Host, unique, watch
+from tests.e2e.support.failures import told
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.polling import eventually
 
@@ -140,21 +141,13 @@ def test_time_out_says_why(host: Host, where: str) -> None:
     }
     expected = f"{where}/it: not ready after 5 s: waited for StatefulSet"
 
-    def told() -> bool:
-        """Pods and events of 5 s do not say it all everywhere; those of a second run do."""
-        with pytest.raises(direct.DirectError) as caught:
-            direct.apply("it", **args)
-        text = str(caught.value)
-        for words in (
-            expected,
-            "container kubelet: waiting: ",
-            "Failed (Pod it-kubelet-",
-            "registry.invalid/nothing:1",
-        ):
-            assert words in text, text
-        return True
-
-    eventually(told)
+    told(
+        lambda: direct.apply("it", **args),
+        expected,
+        "container kubelet: waiting: ",
+        "Failed (Pod it-kubelet-",
+        "registry.invalid/nothing:1",
+    )
     with pytest.raises(direct.DirectError) as caught, direct.ephemeral_cluster(name="it", **args):
         pytest.fail("a cluster without an image is no cluster")
     assert expected in str(caught.value)

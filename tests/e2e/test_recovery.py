@@ -13,24 +13,14 @@ import pytest
 
 from k3k_pulumi import direct
 from tests.e2e.conftest import Host, unique
+from tests.e2e.support.failures import REFUSED, SECURITY_CONTEXT, guard, told
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.objects import storage_class
-from tests.e2e.support.polling import eventually
 
 Apply = Callable[..., direct.Cluster]
 
 SECONDS = 20
 """Until a deployment fails."""
-SYSCTL = "net.ipv4.tcp_keepalive_time"
-"""Safe since Kubernetes 1.29, and refused by the levels of Pod Security of earlier versions."""
-
-
-@pytest.fixture
-def missing(host: Host) -> Iterator[str]:
-    """The name of a StorageClass that nobody has made."""
-    name = unique("class")
-    yield name
-    host.kubectl("delete", "storageclass", name, "--ignore-not-found")
 
 
 @pytest.fixture
@@ -48,19 +38,6 @@ def apply(host: Host, kubelet_image: str, namespace: Kubectl) -> Iterator[Apply]
     direct.delete("it", where, grace_period=1, **servers)
 
 
-def told(apply: Apply, *causes: str, **args: Any) -> None:
-    """That there is no cluster, and why: on a machine that is busy it may take more than one try to know."""
-
-    def says_it_all() -> bool:
-        with pytest.raises(direct.DirectError, match=f"not ready after {SECONDS} s: waited for ") as caught:
-            apply(timeout=SECONDS, **args)
-        for cause in causes:
-            assert cause in str(caught.value), caught.value
-        return True
-
-    eventually(says_it_all)
-
-
 def objects(namespace: Kubectl) -> dict[str, str]:
     """uid of each object of the cluster that an update changes in place."""
     kinds = ("persistentvolumeclaims", "statefulsets", "deployments", "secrets", "services")
@@ -74,29 +51,28 @@ def test_what_stops_a_cluster_is_told_and_mended(
     """A level of Pod Security, then a full quota and no StorageClass."""
     args: dict[str, Any] = {
         "persistence": {"storage_class": missing},
-        "security_context": {"sysctls": [{"name": SYSCTL, "value": "600"}]},
+        "security_context": SECURITY_CONTEXT,
     }
-    level, version = (f"pod-security.kubernetes.io/{key}" for key in ("enforce", "enforce-version"))
-    labelled = "label", "namespace", namespace.namespace, "--overwrite"
+    late = f"not ready after {SECONDS} s: waited for "
     # From the start: admission is to know it when the level lets pods through, whose own refusals come first.
     namespace("create", "quota", "full", "--hard=pods=0")
-    namespace(*labelled, f"{level}=restricted", f"{version}=v1.24")
+    guard(namespace, "v1.24")
     told(
-        apply,
+        lambda: apply(timeout=SECONDS, **args),
+        late,
         "StatefulSet it-server: FailedCreate: ",
         "Deployment it-kubelet: FailedCreate: ",
-        f'is forbidden: violates PodSecurity "restricted:v1.24": forbidden sysctls ({SYSCTL})',
-        **args,
+        REFUSED,
     )
 
     before = objects(namespace)
-    namespace(*labelled, f"{version}=latest")
+    guard(namespace, "latest")
     told(
-        apply,
+        lambda: apply(timeout=SECONDS, **args),
+        late,
         "exceeded quota: full, requested: pods=1, used: pods=0, limited: pods=0",
         "PersistentVolumeClaim data-it-server-0: Pending: ProvisioningFailed: "
         f'storageclass.storage.k8s.io "{missing}" not found',
-        **args,
     )
 
     namespace("delete", "quota", "full")

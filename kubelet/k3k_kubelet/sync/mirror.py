@@ -102,11 +102,12 @@ class EventMirror:
         if entry is None:
             self._early.pop(key, None)
             return None
-        event = entry.object()
-        again = self._wait(key, event)
-        if again is None:
-            self._early.pop(key, None)
-            again = await self._tell(event)
+        event, again = entry.object(), None
+        if self._is_news(event):
+            again = self._wait(key, event)
+            if again is None:
+                self._early.pop(key, None)
+                again = await self._tell(event)
         if again is None:
             self._store.forget(entry)
         return again
@@ -115,14 +116,12 @@ class EventMirror:
         """Seconds until one is looked at again that came before what it is about; None for any other."""
         about = event["involvedObject"]
         sides = self._sides.get(about.get("kind", ""))
-        if sides is None or sides.host.by_uid(about.get("uid", "")) is not None or not self._is_news(event):
+        if sides is None or sides.host.by_uid(about.get("uid", "")) is not None:
             return None
         now = asyncio.get_running_loop().time()
         return EARLY_PAUSE if now - self._early.setdefault(key, now) < EARLY_SECONDS else None
 
     async def _tell(self, event: Object) -> float | None:
-        if not self._is_news(event):
-            return None
         obj = self._virtual(event)
         if obj is None:
             return None

@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.conftest import Host, unique, watch
 from tests.e2e.support.engine import Failure, Project
+from tests.e2e.support.failures import REFUSED, SECURITY_CONTEXT, guard
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.objects import storage_class
 
@@ -22,8 +23,6 @@ PLENTY = "5m"
 KEEP = {"create", "update", "same"}
 """Operations of the engine that replace and delete nothing."""
 NOTHING = "registry.invalid/nothing:1"
-SYSCTL = "net.ipv4.tcp_keepalive_time"
-"""Safe since Kubernetes 1.29, and refused by the levels of Pod Security of earlier versions."""
 PROGRAM = """
 import pulumi
 from k3k_pulumi import VirtualCluster
@@ -40,14 +39,6 @@ def project(
     project = Project(tmp_path, "recovery", variables)
     yield project
     project.stack.destroy()
-
-
-@pytest.fixture
-def missing(host: Host) -> Iterator[str]:
-    """The name of a StorageClass that nobody has made."""
-    name = unique("class")
-    yield name
-    host.kubectl("delete", "storageclass", name, "--ignore-not-found")
 
 
 def claim(control_plane: Kubectl) -> str:
@@ -78,13 +69,11 @@ def test_what_stops_the_pods_is_told_and_mended(
         "persistence": {"storage_class": missing},
         "distribution": "kubernetes",
         "ready_timeout": f"{LIMIT}s",
-        "security_context": {"sysctls": [{"name": SYSCTL, "value": "600"}]},
+        "security_context": SECURITY_CONTEXT,
     }
-    level, version = (f"pod-security.kubernetes.io/{key}" for key in ("enforce", "enforce-version"))
-    labelled = "label", "namespace", namespace.namespace, "--overwrite"
     # From the start: admission is to know it when the level lets pods through, whose own refusals come first.
     namespace("create", "quota", "full", "--hard=pods=0")
-    namespace(*labelled, f"{level}=restricted", f"{version}=v1.24")
+    guard(namespace, "v1.24")
     late = f"VirtualCluster 'c': not ready within {LIMIT}s\n"
     check(
         project.failure(PROGRAM.format(args=args)),
@@ -92,10 +81,10 @@ def test_what_stops_the_pods_is_told_and_mended(
         late,
         "StatefulSet c-server: FailedCreate: ",
         "Deployment c-kubelet: FailedCreate: ",
-        f'is forbidden: violates PodSecurity "restricted:v1.24": forbidden sysctls ({SYSCTL})',
+        REFUSED,
     )
 
-    namespace(*labelled, f"{version}=latest")
+    guard(namespace, "latest")
     check(
         project.failure(PROGRAM.format(args=args)),
         LIMIT,

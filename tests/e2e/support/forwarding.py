@@ -18,21 +18,19 @@ def forwarded(kubectl: Kubectl, name: str, port: int) -> Iterator[int]:
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=kubectl.environment()
     ) as process:
+        assert process.stdout is not None
+        # It says a line for each connection, and stands still when nobody reads them.
+        reader = threading.Thread(target=process.stdout.read, daemon=True)
         try:
-            assert process.stdout is not None
             found, said = None, ""
             while not found:  # warnings may come first
                 line = process.stdout.readline().decode()
                 said += line
                 assert line, said
                 found = re.search(r"127\.0\.0\.1:(\d+)", line)
-            # It says a line for each connection, and stands still when nobody reads them.
-            reader = threading.Thread(target=process.stdout.read, daemon=True)
             reader.start()
-            try:
-                yield int(found[1])
-            finally:
-                process.kill()
-                reader.join()
+            yield int(found[1])
         finally:
             process.kill()
+            if reader.is_alive():
+                reader.join()

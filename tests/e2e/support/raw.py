@@ -13,7 +13,7 @@ from typing import Any
 from kubernetes import client, config
 
 _LATE, _TRIES = "etcdserver: ", 10
-"""How an answer begins for which etcd took too long, 7 s and more; and how often it is asked."""
+"""In an answer for which etcd took too long, 7 s and more; and how often such a one is asked for."""
 _CONFLICT = 409
 JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 
