@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import tempfile
 import time
@@ -20,8 +21,23 @@ from kubernetes.dynamic.exceptions import ConflictError, DynamicApiError, NotFou
 FIELD_MANAGER = "k3k-pulumi"
 REQUEST_TIMEOUT = 30.0  # seconds
 RETRY_SECONDS = 0.5  # before asking a host again that did not answer
+_AGAIN = urllib3.Retry(
+    total=None,
+    connect=1,
+    read=1,
+    redirect=3,
+    status=4,
+    # None of our requests does more when it is made twice.
+    allowed_methods=("GET", "PATCH", "DELETE"),
+    status_forcelist=(429, 500, 502, 503, 504),
+    raise_on_status=False,
+    backoff_factor=0.5,
+    retry_after_max=10,
+)
+"""How often a request is made again that a busy host has no time for: up to 7 s, or as long as it says."""
 _LOG_BYTES = 16384
 REWRITES = 10  # of one object, while others write it
+_OWNED = "FieldManagerConflict"  # kind of conflict in which a field is somebody else's
 WATCH_SECONDS = 60  # a watch that hears nothing for so long is opened anew
 
 Object = dict[str, Any]
@@ -89,17 +105,20 @@ class Host:
             DirectError: the cluster does not answer.
         """
         try:
+            configuration = client.Configuration()
             if kubeconfig is None and context is None and _only_in_cluster():
-                configuration = client.Configuration()
                 config.load_incluster_config(client_configuration=configuration)
-                api = client.ApiClient(configuration)
             else:
-                path = None if kubeconfig is None else os.fspath(kubeconfig)
-                api = config.new_client_from_config(config_file=path, context=context, persist_config=False)
+                config.load_kube_config(
+                    config_file=None if kubeconfig is None else os.fspath(kubeconfig),
+                    context=context,
+                    client_configuration=configuration,
+                    persist_config=False,
+                )
         except config.ConfigException as error:
             where = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
             raise KubeconfigError(f"host cluster: no connection from kubeconfig {where}: {error}") from error
-        return cls.of(api)
+        return cls.of(configuration)
 
     @classmethod
     def of_provider(cls, kubeconfig: str | None, context: str | None) -> Host:
@@ -115,26 +134,31 @@ class Host:
         """
         if not kubeconfig or _is_file(kubeconfig):
             return cls.connect(kubeconfig and Path(kubeconfig).expanduser(), context)
+        configuration = client.Configuration()
         try:
-            api = config.new_client_from_config_dict(
-                yaml.safe_load(kubeconfig), context=context, persist_config=False
+            config.load_kube_config_from_dict(
+                yaml.safe_load(kubeconfig),
+                context=context,
+                client_configuration=configuration,
+                persist_config=False,
             )
         except (config.ConfigException, yaml.YAMLError, AttributeError, TypeError) as error:
             # The error may have the content, and that has credentials.
             raise KubeconfigError(f"host cluster: no usable kubeconfig: {type(error).__name__}") from None
-        return cls.of(api)
+        return cls.of(configuration)
 
     @classmethod
-    def of(cls, api: client.ApiClient) -> Host:
-        """The cluster behind a client.
+    def of(cls, configuration: client.Configuration) -> Host:
+        """The cluster that a client is configured for.
 
         Raises:
             DirectError: it does not answer.
         """
+        configuration.retries = _AGAIN
         try:
-            return cls(api)
+            return cls(client.ApiClient(configuration))
         except (urllib3.exceptions.HTTPError, DynamicApiError, client.ApiException) as error:
-            raise DirectError(f"host cluster {api.configuration.host} does not answer: {error}") from error
+            raise DirectError(f"host cluster {configuration.host} does not answer: {error}") from error
 
     @property
     def address(self) -> str:
@@ -160,22 +184,29 @@ class Host:
             DirectError: refused, or a field belongs to another manager.
         """
         ref = Ref.of(manifest)
-        with self._errors(str(ref)):
-            try:
-                applied = self._dynamic.server_side_apply(
-                    self._resource(ref),
-                    body=_without_string_data(manifest),
-                    name=ref.name,
-                    namespace=ref.namespace or None,
-                    field_manager=field_manager,
-                    _request_timeout=REQUEST_TIMEOUT,
-                )
-            except ConflictError as error:
-                raise DirectError(
-                    f"{ref}: exists already and somebody else manages it: {error.summary()}; "
-                    "choose another name or namespace, or delete that object"
-                ) from error
-        return _plain(applied)
+        body = _without_string_data(manifest)
+        for _ in range(REWRITES):
+            with self._errors(str(ref)):
+                try:
+                    applied = self._dynamic.server_side_apply(
+                        self._resource(ref),
+                        body=body,
+                        name=ref.name,
+                        namespace=ref.namespace or None,
+                        field_manager=field_manager,
+                        _request_timeout=REQUEST_TIMEOUT,
+                    )
+                except ConflictError as error:
+                    if _is_of_fields(error):
+                        raise DirectError(
+                            f"{ref}: exists already and somebody else manages it: {error.summary()}; "
+                            "choose another name or namespace, or delete that object"
+                        ) from error
+                    conflict = error
+                else:
+                    return _plain(applied)
+            time.sleep(RETRY_SECONDS)
+        raise DirectError(f"{ref}: {conflict.summary()}") from conflict
 
     def get(self, ref: Ref) -> Object | None:
         """The object, or None."""
@@ -338,6 +369,15 @@ class Host:
         except client.ApiException:
             return ""
         return str(text).strip()
+
+
+def _is_of_fields(conflict: ConflictError) -> bool:
+    """Whether fields are somebody else's; any other conflict passes, such as one over a quota's use."""
+    try:
+        causes = json.loads(conflict.body)["details"]["causes"]
+    except (ValueError, KeyError, TypeError):
+        return False
+    return any(each.get("reason") == _OWNED for each in causes)
 
 
 def _is_file(kubeconfig: str) -> bool:

@@ -56,12 +56,13 @@ class Host:
             "verb": last["verbs"][-1],
         }
         eventually(lambda: self.plane.may(f"system:serviceaccount:default:{name}", **wanted))
-        return self._kubeconfig(name, self.plane.kubectl("create", "token", name))
+        return self.kubeconfig(name, self.plane.port, self.plane.kubectl("create", "token", name))
 
-    def _kubeconfig(self, name: str, token: str) -> Path:
+    def kubeconfig(self, name: str, port: int, token: str = "") -> Path:
+        """A kubeconfig: of a token, for what listens on a port of this machine."""
         path = self.plane.directory / f"{name}.kubeconfig"
         ca = str(self.plane.pki / "server-ca.crt")
-        where = {"server": f"https://127.0.0.1:{self.plane.port}", "certificate-authority": ca}
+        where = {"server": f"https://127.0.0.1:{port}", "certificate-authority": ca}
         document = {
             "apiVersion": "v1",
             "kind": "Config",
