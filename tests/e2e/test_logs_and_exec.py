@@ -16,7 +16,7 @@ from kubernetes.stream.ws_client import WSClient
 from tests.e2e.support.clusters import View, both, running
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.objects import BUSYBOX, container, pod, shell
-from tests.e2e.support.polling import eventually
+from tests.e2e.support.polling import SECONDS, eventually
 from tests.e2e.support.terminal import Terminal
 
 PROTOCOLS = {"websocket": "true", "spdy": "false"}  # value of KUBECTL_REMOTE_COMMAND_WEBSOCKETS
@@ -26,6 +26,11 @@ def idle_pod(inside: Kubectl, name: str = "idle") -> str:
     inside.apply(pod(name))
     running(inside, f"app={name}", 1)
     return name
+
+
+def reached(inside: Kubectl, name: str) -> None:
+    """Waits until requests come through to a pod: the host learns of a new Node's port in its own time."""
+    eventually(lambda: inside.exec(name, ["true"]).returncode == 0)
 
 
 @both
@@ -38,6 +43,7 @@ def test_logs_follow(inside: Kubectl) -> None:
         )
     )
     running(inside, "app=talker", 1)
+    reached(inside, "talker")
     with subprocess.Popen(
         inside.command("logs", "--follow", "talker"), stdout=subprocess.PIPE, env=inside.environment()
     ) as follower:
@@ -46,7 +52,7 @@ def test_logs_follow(inside: Kubectl) -> None:
             assert follower.stdout.readline() == b"first\n"  # while the container still runs
             assert inside.exec("talker", ["touch", "/tmp/go"]).returncode == 0
             assert follower.stdout.read() == b"second\n"
-            assert follower.wait(30) == 0
+            assert follower.wait(SECONDS) == 0
         finally:
             follower.kill()
 
@@ -107,6 +113,7 @@ def test_exec_carries_bytes_and_exit_code(
 @both
 def test_exec_on_a_terminal(inside: Kubectl) -> None:
     name = idle_pod(inside)
+    reached(inside, name)
     command = inside.command("exec", "-it", name, "--", "sh")
     with Terminal(command, environment=inside.environment(), rows=33, columns=101) as terminal:
         terminal.expect("# ")
@@ -148,10 +155,11 @@ def web_socket(cluster: View, inside: Kubectl, verb: str, pod: str, **options: A
 def test_exec_by_the_old_websocket_protocol(cluster: View, inside: Kubectl) -> None:
     """What speaks v4.channel.k8s.io (dashboards, the Python client) reaches the kubelet as a WebSocket."""
     name = idle_pod(inside)
+    reached(inside, name)
     command = ["sh", "-c", "read line; echo got $line; exit 4"]
     with web_socket(cluster, inside, "exec", name, command=command) as session:
         session.write_stdin("hello\n")
-        session.run_forever(timeout=30)
+        session.run_forever(timeout=SECONDS)
         assert session.read_stdout() == "got hello\n"
         assert session.returncode == 4
 
@@ -159,9 +167,10 @@ def test_exec_by_the_old_websocket_protocol(cluster: View, inside: Kubectl) -> N
 def test_attach_by_the_old_websocket_protocol(cluster: View, inside: Kubectl) -> None:
     inside.apply(pod("echo", container(["cat"], stdin=True, stdinOnce=True), restartPolicy="Never"))
     running(inside, "app=echo", 1)
+    reached(inside, "echo")
     with web_socket(cluster, inside, "attach", "echo") as session:
         session.write_stdin("hello\n")
-        assert session.readline_stdout(timeout=30) == "hello"
+        assert session.readline_stdout(timeout=SECONDS) == "hello"
 
 
 def test_exec_where_there_is_nothing(inside: Kubectl) -> None:

@@ -20,6 +20,7 @@ from tests.e2e.support.polling import eventually
 COUNT = 200
 AT_ONCE = 50
 """Requests under way: what an API server lets one user have."""
+CONFLICT = 409
 
 
 def service(name: str) -> dict[str, Any]:
@@ -30,11 +31,16 @@ def service(name: str) -> dict[str, Any]:
 
 def create(api: client.CoreV1Api, namespace: str, body: dict[str, Any]) -> client.V1Service:
     """Creates a Service as kubectl does: what a busy host has no answer for in time is asked for again."""
+    refusals = 0
 
     def made() -> client.V1Service | None:
+        nonlocal refusals
         try:
             return api.create_namespaced_service(namespace, body)
         except client.ApiException as error:
+            if error.status == CONFLICT and refusals:  # an answer that was late, not the Service
+                return api.read_namespaced_service(body["metadata"]["name"], namespace)
+            refusals += 1
             told = error.headers is not None and "Retry-After" in error.headers
             # A webhook too busy to say so itself is cut off after ten seconds, and nobody told to ask again.
             if not told and "context deadline exceeded" not in str(error.body):

@@ -196,7 +196,7 @@ def test_no_control_plane_lives_under_a_policy(host: Host, namespace: Kubectl, o
 def test_a_namespace_that_is_gone_is_not_made_again(host: Host, other: Kubectl) -> None:
     name = unique("p")
     bind(host, name, other)
-    other("delete", "namespace", other.namespace, timeout=180)
+    other("delete", "namespace", other.namespace)
     delete(host, name, other)
     found = host.kubectl.run("get", "namespace", other.namespace)
     assert b"NotFound" in found.stderr

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.e2e.conftest import Host
+from tests.e2e.support.clusters import MADE_WITHIN
 
 CONFTEST = """
 import pytest
@@ -34,7 +35,7 @@ def test_second_has_the_same_cluster_and_fails(virtual_cluster):
 
 def test_fixture_of_another_project(host: Host, kubelet_image: str, tmp_path: Path) -> None:
     del kubelet_image
-    settings = ("k3k_scope = module", "k3k_distribution = kubernetes", "k3k_timeout = 360")
+    settings = ("k3k_scope = module", "k3k_distribution = kubernetes", f"k3k_timeout = {MADE_WITHIN:g}")
     (tmp_path / "pytest.ini").write_text("\n".join(("[pytest]", *settings, "")))
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_it.py").write_text(TESTS)
@@ -46,7 +47,9 @@ def test_fixture_of_another_project(host: Host, kubelet_image: str, tmp_path: Pa
         "-p",
         "no:cacheprovider",
     ]
-    result = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, check=False, timeout=600)
+    result = subprocess.run(
+        command, cwd=tmp_path, text=True, capture_output=True, check=False, timeout=2 * MADE_WITHIN
+    )
     assert "1 failed, 1 passed" in result.stdout, result.stdout + result.stderr
     assert "assert not" in result.stdout
     used = (tmp_path / "namespace").read_text()

@@ -6,6 +6,7 @@ them: `engine/test_recovery.py`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,9 +14,11 @@ import pytest
 
 from k3k_pulumi import direct
 from tests.e2e.conftest import Host, unique
+from tests.e2e.support.clusters import MADE_WITHIN
 from tests.e2e.support.failures import REFUSED, SECURITY_CONTEXT, guard, told
 from tests.e2e.support.kubectl import Kubectl
-from tests.e2e.support.objects import storage_class
+from tests.e2e.support.objects import pod, storage_class
+from tests.e2e.support.polling import eventually
 
 Apply = Callable[..., direct.Cluster]
 
@@ -45,6 +48,12 @@ def objects(namespace: Kubectl) -> dict[str, str]:
     return {f"{each['kind']} {each['metadata']['name']}": each["metadata"]["uid"] for each in found}
 
 
+def refusal(namespace: Kubectl) -> str:
+    """What the host says to a pod like those of the cluster; `""` where it takes it."""
+    asked = json.dumps(pod("asked", securityContext=SECURITY_CONTEXT)).encode()
+    return namespace.run("create", "--dry-run=server", "-f", "-", stdin=asked).stderr.decode()
+
+
 def test_what_stops_a_cluster_is_told_and_mended(
     host: Host, namespace: Kubectl, apply: Apply, missing: str
 ) -> None:
@@ -56,7 +65,9 @@ def test_what_stops_a_cluster_is_told_and_mended(
     late = f"not ready after {SECONDS} s: waited for "
     # From the start: admission is to know it when the level lets pods through, whose own refusals come first.
     namespace("create", "quota", "full", "--hard=pods=0")
+    eventually(lambda: "exceeded quota: full" in refusal(namespace))
     guard(namespace, "v1.24")
+    eventually(lambda: 'violates PodSecurity "restricted:v1.24"' in refusal(namespace))
     told(
         lambda: apply(timeout=SECONDS, **args),
         late,
@@ -77,6 +88,7 @@ def test_what_stops_a_cluster_is_told_and_mended(
 
     namespace("delete", "quota", "full")
     host.kubectl.apply(storage_class(missing, like=host.kubectl.get("storageclasses")[0]))
-    made = apply(**args)
+    # Controllers that were refused wait longer each time: the last pause is as long as all that was before.
+    made = apply(timeout=MADE_WITHIN, **args)
     assert Kubectl(made.kubeconfig_path)("get", "--raw=/readyz") == "ok"
     assert before.items() <= objects(namespace).items()

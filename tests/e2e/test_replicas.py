@@ -107,11 +107,17 @@ def test_leader_killed_while_pods_are_made(make_cluster: MakeCluster, tmp_path: 
 
         running(view.inside, "app=after", 1)
         web = running(view.inside, "app=web", 8)
-        gone_on = [each for each in open_ones if each[0].poll() is None]
-        assert gone_on, "no stream went through the replica that lives"
-        for _, file in gone_on:
+        # Those through the other one end, each when its client hears of it.
+        for process, file in open_ones:
             size = file.stat().st_size
-            eventually(lambda file=file, size=size: file.stat().st_size > size)  # type: ignore[misc]
+            eventually(
+                lambda process=process, file=file, size=size: (  # type: ignore[misc]
+                    process.poll() is not None or file.stat().st_size > size
+                )
+            )
+        gone_on = [file for process, file in open_ones if process.poll() is None]
+        assert gone_on, "no stream went through the replica that lives"
+        for file in gone_on:
             lines = file.read_text().split("\n")[:-1]
             assert lines == [str(number) for number in range(len(lines))]
 

@@ -73,7 +73,7 @@ def test_control_plane_deleted_while_a_deployment_scales(make_cluster: MakeClust
     view = make_cluster(persistence={"type": "dynamic"})
     view.inside.apply(config_map("kept", {"a": "1"}), deployment("web", 3))
     before = snapshot(view)
-    made = objects(view)
+    made = eventually(lambda: objects(view))  # a controller of its own makes the ConfigMap with the CA
     (server,) = running(view.control_plane, SERVER, 1)
 
     view.inside.apply(deployment("scaled", 6))

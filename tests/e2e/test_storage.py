@@ -78,14 +78,18 @@ def test_a_stateful_set_finds_its_data_again(cluster: View, inside: Kubectl) -> 
     running(inside, "app=db", 2)
     assert words(inside, "db-0", "db-1") == before
 
-    shown = inside.get("persistentvolumeclaims")
-    assert {each["status"]["phase"] for each in shown} == {"Bound"}
-    assert {each["status"]["capacity"]["storage"] for each in shown} == {"10Mi"}
-    made = volumes(inside)
-    assert {each["metadata"]["name"] for each in made} == {each["spec"]["volumeName"] for each in shown}
-    assert {(each["spec"]["storageClassName"], each["status"]["phase"]) for each in made} == {
-        (CLASS, "Bound")
-    }
+    def bound() -> bool:  # what the pods use is bound on the host, and inside by a controller of its own
+        shown = inside.get("persistentvolumeclaims")
+        assert {each["status"]["phase"] for each in shown} == {"Bound"}
+        assert {each["status"]["capacity"]["storage"] for each in shown} == {"10Mi"}
+        made = volumes(inside)
+        assert {each["metadata"]["name"] for each in made} == {each["spec"]["volumeName"] for each in shown}
+        assert {(each["spec"]["storageClassName"], each["status"]["phase"]) for each in made} == {
+            (CLASS, "Bound")
+        }
+        return True
+
+    eventually(bound)
 
     disks = {each["spec"]["volumeName"] for each in copies(cluster, inside).values()}
     inside("delete", "statefulsets,persistentvolumeclaims", "--all")

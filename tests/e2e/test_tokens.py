@@ -78,6 +78,20 @@ def review(inside: Kubectl, token: str, *audiences: str) -> dict[str, Any]:
     return status
 
 
+def user_of(inside: Kubectl, token: str, *audiences: str) -> dict[str, Any]:
+    """Whom the virtual API server knows by a token.
+
+    It looks at pods and Secrets as its watches have told, which may be the earlier ones of their names.
+    """
+
+    def known() -> dict[str, Any]:
+        status = review(inside, token, *audiences)
+        assert status.get("authenticated") is True, status
+        return dict(status["user"])
+
+    return eventually(known)
+
+
 def is_rejected(inside: Kubectl, token: str, *audiences: str) -> bool:
     """Whether the virtual API server takes the token no more; it keeps answers for some seconds."""
     return not review(inside, token, *audiences).get("authenticated")
@@ -106,9 +120,7 @@ def test_tokens_are_the_pods_own_and_end_with_it(
     usual, vault, long = (read(inside, "caller", file) for file in (DEFAULT, "/tokens/vault", "/tokens/long"))
 
     for token, audiences in ((usual, ()), (vault, ("vault",)), (long, ("vault",))):
-        status = review(inside, token, *audiences)
-        assert status["authenticated"] is True
-        user = status["user"]
+        user = user_of(inside, token, *audiences)
         assert user["username"] == f"system:serviceaccount:{inside.namespace}:someone"
         assert set(user["groups"]) == {
             "system:serviceaccounts",
@@ -130,13 +142,12 @@ def test_tokens_are_the_pods_own_and_end_with_it(
     again = inside.get("pod", "caller")
     assert identity(again) == identity(made)
     new = read(inside, "caller", DEFAULT)
-    status = review(inside, new)
-    assert status["authenticated"] is True
+    user = user_of(inside, new)
     if distribution == "kubernetes":  # tokens name the node from 1.32 on
         node = inside.get("node", again["spec"]["nodeName"])
-        assert status["user"]["extra"][f"{EXTRA}/node-name"] == [node["metadata"]["name"]]
-        assert status["user"]["extra"][f"{EXTRA}/node-uid"] == [node["metadata"]["uid"]]
-    assert review(inside, usual)["authenticated"] is True  # as long as it lives, as everywhere
+        assert user["extra"][f"{EXTRA}/node-name"] == [node["metadata"]["name"]]
+        assert user["extra"][f"{EXTRA}/node-uid"] == [node["metadata"]["uid"]]
+    assert user_of(inside, usual)  # as long as it lives, as everywhere
 
     inside("delete", "pod", "caller", "--force", "--grace-period=0")
     for token in (usual, new):
@@ -153,7 +164,7 @@ def test_a_pod_made_again_has_another_token(inside: Kubectl) -> None:
     inside.apply(caller("caller", "someone"))
     (made,) = running(inside, "app=caller", 1)
     new = read(inside, "caller", DEFAULT)
-    assert review(inside, new)["user"]["extra"][f"{EXTRA}/pod-uid"] == [made["metadata"]["uid"]]
+    assert user_of(inside, new)["extra"][f"{EXTRA}/pod-uid"] == [made["metadata"]["uid"]]
     eventually(lambda: is_rejected(inside, old))
     inside("delete", "serviceaccount", "someone")
     eventually(lambda: is_rejected(inside, new))
@@ -182,8 +193,7 @@ def test_a_legacy_token_secret_is_the_virtual_clusters(host: Host, inside: Kubec
     # A node looks at mounted Secrets each minute or two: this one may have been empty when it was mounted.
     inside("wait", "pod/reader", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=240s")
     token = inside("logs", "reader")
-    status = review(inside, token)
-    assert status["user"]["username"] == f"system:serviceaccount:{inside.namespace}:someone"
+    assert user_of(inside, token)["username"] == f"system:serviceaccount:{inside.namespace}:someone"
     with pytest.raises(RawError) as refused:
         Raw(host.kubeconfig, token)("GET", "/version")
     assert refused.value.code == 401

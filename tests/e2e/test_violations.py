@@ -15,6 +15,7 @@ from k3k_kubelet.policy import BASELINE_CAPABILITIES
 
 from k3k_pulumi import direct
 from tests.e2e.conftest import Host, MakeCluster
+from tests.e2e.support.admission import await_admission
 from tests.e2e.support.clusters import PREFIX, View, running, variant
 from tests.e2e.support.kubectl import Kubectl, KubectlError
 from tests.e2e.support.objects import AGNHOST, container, pod, secret
@@ -25,7 +26,7 @@ KINDS = ("pods", "secrets", "configmaps", "services", "ingresses")
 NOTHING: dict[str, set[str]] = {kind: set() for kind in KINDS}
 HOLDS = [{"secretRef": {"name": "keys"}}]
 """What a pod needs on the host beside itself."""
-WITHIN = 180.0
+WITHIN = 240.0
 """Seconds: a node looks at a changed ConfigMap within 90, a refused pod is tried again within a minute."""
 
 
@@ -222,6 +223,7 @@ def test_what_the_policy_does_not_give_is_told_and_runs_once_it_does(
     }
     for (name, reason), message in refused.items():
         assert told(inside, name, reason) == message
+    await_admission(inside)
     with pytest.raises(KubectlError) as denied:
         inside.create(service("web", "NodePort"))
     assert "spec.type: Services of type NodePort are not given to this cluster; " in str(denied.value)

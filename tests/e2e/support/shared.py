@@ -8,7 +8,9 @@ from pathlib import Path
 
 from k3k_pulumi import direct
 from k3k_pulumi.direct.cluster import write_private
+from tests.e2e.support.admission import await_admission
 from tests.e2e.support.clusters import MADE_WITHIN, Access, variant
+from tests.e2e.support.kubectl import Kubectl
 from tests.run import locked
 
 
@@ -43,10 +45,11 @@ def _made(distribution: str, namespace: str, host: Path, folder: Path) -> dict[s
     try:
         args = variant(distribution)
         made = direct.apply(distribution, namespace=namespace, kubeconfig=host, timeout=MADE_WITHIN, **args)
+        kubeconfig = folder / f"{distribution}.kubeconfig"
+        write_private(kubeconfig, made.kubeconfig)
+        await_admission(Kubectl(kubeconfig))
     except Exception as error:  # whatever it is, the other workers are to know it
         return {"error": str(error)}
-    kubeconfig = folder / f"{distribution}.kubeconfig"
-    write_private(kubeconfig, made.kubeconfig)
     return {
         "control_plane_namespace": made.control_plane_namespace,
         "endpoint": made.endpoint,
