@@ -91,9 +91,10 @@ class HttpRoutes(Kind):
             return
         metadata = obj["metadata"]
         body = {"metadata": {"uid": metadata["uid"]}, "status": status}
-        await self.shared.virtual.patch(
+        written = await self.shared.virtual.patch(
             *(HTTP_ROUTES, metadata["namespace"], metadata["name"], body), subresource="status"
         )
+        self.copies.virtual.observe(written)
 
     def add_all(self) -> None:
         """The policy may have changed."""

@@ -50,6 +50,7 @@ class Ingresses(Kind):
         metadata = obj["metadata"]
         balancer = {"ingress": status["loadBalancer"].get("ingress")}
         body = {"metadata": {"uid": metadata["uid"]}, "status": {"loadBalancer": balancer}}
-        await self.shared.virtual.patch(
+        written = await self.shared.virtual.patch(
             *(INGRESSES, metadata["namespace"], metadata["name"], body), subresource="status"
         )
+        self.copies.virtual.observe(written)
