@@ -71,15 +71,15 @@ def definition(resource: Resource) -> dict[str, Any]:
 async def define(client: ApiClient, *resources: Resource) -> None:
     for resource in resources:
         await client.create(CRDS, None, definition(resource))
+        await eventually(lambda resource=resource: serves(client, resource))
 
-        async def served(resource: Resource = resource) -> bool:
-            try:
-                await client.list_all(resource)
-            except NotFoundError:
-                return False
-            return True
 
-        await eventually(served)
+async def serves(client: ApiClient, resource: Resource) -> bool:
+    try:
+        await client.list_all(resource)
+    except NotFoundError:
+        return False
+    return True
 
 
 async def undefine(client: ApiClient, *resources: Resource) -> None:
@@ -90,8 +90,10 @@ async def undefine(client: ApiClient, *resources: Resource) -> None:
         except NotFoundError:
             continue
 
-        async def gone(name: str = name) -> bool:
-            return name not in [each["metadata"]["name"] for each in await client.list_all(CRDS)]
+        async def gone(resource: Resource = resource, name: str = name) -> bool:
+            """Also no longer served, which ends by a watch: else who defines it anew is deceived."""
+            left = [each["metadata"]["name"] for each in await client.list_all(CRDS)]
+            return name not in left and not await serves(client, resource)
 
         await eventually(gone)
 

@@ -11,6 +11,7 @@ from k3k_kubelet.api import INGRESSES, NETWORK_POLICIES, SECRETS, SERVICES
 from k3k_kubelet.translate import identity, names
 
 from kubelet.tests.clusters import CLUSTER, NAMESPACE, Clusters
+from kubelet.tests.services import settled
 from kubelet.tests.waiting import eventually, never
 from kubelet.tests.world import World, in_world
 
@@ -265,6 +266,8 @@ def test_a_restart_closes_nothing(clusters: Clusters) -> None:
 def test_a_backend_without_an_address_is_told(clusters: Clusters) -> None:
     async def test(world: World) -> None:
         await service(world, clusterIP="None")
+        await service(world, "later")
+        await eventually(lambda: settled(world, "later"))  # so the kubelet knows of the other one as well
         await world.create(INGRESSES, "front", spec=spec())
         await world.event(
             "front", "FieldDropped", f"Service {world.namespace}/web: has no address of its own"
