@@ -11,10 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from kubernetes import client, config
+from urllib3.exceptions import HTTPError
 
-_LATE, _TRIES = "etcdserver: ", 10
-"""In an answer for which etcd took too long, 7 s and more; and how often such a one is asked for."""
-_CONFLICT = 409
+from tests.e2e.support.polling import eventually
+
+_BUSY = frozenset({429, 500, 502, 503, 504})
+"""Answers that another try may not get."""
+_PATIENCE = 60.0
+"""Seconds in which a request is made again; of an etcd that takes too long one answer takes 7 and more."""
+_DONE = {("POST", 409), ("DELETE", 404)}
+"""Answers to what was done before, though nobody was told."""
 JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 
 
@@ -22,7 +28,7 @@ class RawError(AssertionError):
     """An answer of the API server that is none of 2xx.
 
     Attributes:
-        code: HTTP status.
+        code: HTTP status; 0 without an answer.
         status: the decoded Status object, `{}` if there is none.
     """
 
@@ -62,22 +68,35 @@ class Raw:
     def __call__(self, method: str, path: str, body: Mapping[str, Any] | None = None, **headers: str) -> Any:
         """One request; `accept` and `content_type` take the place of JSON.
 
-        It is made again where the server's etcd had no time for it: what it was to make may be there then.
+        It is made again where the server had no time for it: what it was to make may be there then.
 
         Raises:
-            RawError: the API server says no.
+            RawError: the API server says no, or does not answer (code 0).
         """
         own = {key.replace("_", "-").title(): value for key, value in headers.items()}
         url = self._api.configuration.host + path
-        for attempt in range(_TRIES):
-            answer = self._api.call_api(method, url, self._headers | own, body, _request_timeout=60)
-            text = answer.read().decode(errors="replace")
-            if attempt and method == "POST" and answer.status == _CONFLICT and body is not None:
-                return self("GET", f"{path}/{body['metadata']['name']}")
-            if answer.status < 500 or _LATE not in text:
-                break
-        if not 200 <= answer.status < 300:
-            raise RawError(f"{method} {path}", answer.status, text)
+        tries = 0
+
+        def answer() -> tuple[int, str]:
+            nonlocal tries
+            tries += 1
+            try:
+                found = self._api.call_api(method, url, self._headers | own, body, _request_timeout=60)
+                status, text = found.status, found.read().decode(errors="replace")
+            except HTTPError as error:
+                raise RawError(f"{method} {path}", 0, repr(error)) from error
+            if status in _BUSY:
+                raise RawError(f"{method} {path}", status, text)
+            return status, text
+
+        try:
+            status, text = eventually(answer, _PATIENCE)
+        except AssertionError as error:
+            raise error.__cause__ or error from None
+        if tries > 1 and (method, status) in _DONE:
+            return self("GET", f"{path}/{body['metadata']['name']}") if method == "POST" and body else {}
+        if not 200 <= status < 300:
+            raise RawError(f"{method} {path}", status, text)
         return json.loads(text) if text.startswith(("{", "[")) else text
 
     def items(self, path: str, **headers: str) -> list[Any]:
