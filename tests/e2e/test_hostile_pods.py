@@ -37,7 +37,8 @@ def results(host: Host, kubelet_image: str, request: pytest.FixtureRequest) -> R
             file.write_bytes(pickle.dumps("the run of the hostile pods failed in another worker"))
             view = View.of(host.kubectl, access, destroy=lambda: None)
             run = HostileRun(view, unique("x").removeprefix("x-"))
-            file.write_bytes(pickle.dumps(run.run(FILES)))
+            with locked(folder, "nodes", shared=True):  # some cases name the node that they are for
+                file.write_bytes(pickle.dumps(run.run(FILES)))
         found = pickle.loads(file.read_bytes())
     assert isinstance(found, Results), found
     return found
