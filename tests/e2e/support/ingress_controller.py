@@ -126,7 +126,10 @@ def shared_controller(folder: Path, host: Path, definitions: Path) -> IngressCon
         if not made.exists():
             made.write_text(json.dumps({"host": str(host), "definitions": str(definitions)}))
             kubectl("apply", "--server-side", "-f", str(definitions))
-            kubectl("wait", "crd", "--for=condition=Established", "--timeout=60s", *DEFINED)
+            # kubectl does not wait for a definition that has no conditions at all yet, but fails.
+            eventually(
+                lambda: kubectl("wait", "crd", "--for=condition=Established", "--timeout=60s", *DEFINED)
+            )
             # Kinds are known a moment after their definitions are established.
             eventually(lambda: (kubectl.apply(*_manifests()), True))
     running(kubectl, "app=ingress", 1)
