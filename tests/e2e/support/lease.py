@@ -6,9 +6,9 @@ import datetime
 
 from tests.e2e.support.clusters import View
 
-TAKEOVER_SECONDS = 25.0
+TAKEOVER_SECONDS = 30.0
 """From the death of the one that acts to the next one's Lease: 13 at the most, and a busy machine's share,
-whose API server takes seconds for a request at times."""
+which stops each of them and the API server for seconds at times. A node is given up after 40."""
 
 
 def leader(view: View) -> str:
