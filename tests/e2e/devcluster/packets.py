@@ -17,7 +17,7 @@ from tests.e2e.devcluster.command import Own
 from tests.e2e.devcluster.network_probes import PROBER, PYTHON, SERVER, Probe, Probers, conversation
 from tests.e2e.devcluster.network_probes import pod as host_pod
 from tests.e2e.devcluster.stand_ins import StandIns, stand_ins
-from tests.e2e.support.clusters import Access, View, running
+from tests.e2e.support.clusters import MADE_WITHIN, Access, View, running
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.objects import KUBELET, container, pod
 from tests.e2e.support.polling import eventually
@@ -39,7 +39,6 @@ OUTSIDE = {
 PORT, DNS = 18080, 53
 ECHO = (("tcp", PORT), ("udp", PORT), ("icmp", 0))
 NAME_SERVER = (("udp", DNS), ("tcp", DNS))
-SETTLED = 120.0  # seconds until all answers have to be as expected; it takes about three
 COMMAND = [PYTHON, "-c", SERVER, json.dumps([PORT]), json.dumps([PORT])]
 
 
@@ -90,7 +89,7 @@ class Net:
                 assert not wrong, f"{len(wrong)} of {len(wanted)}:\n" + "\n".join(sorted(wrong)[:40])
             return True
 
-        eventually(check, SETTLED)
+        eventually(check)  # it takes about three seconds
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ def _arguments(own: Own) -> dict[str, Any]:
 def _clusters(own: Own, args: Mapping[str, Any], stack: ExitStack) -> _Clusters:
     def make(name: str, given: Mapping[str, Any]) -> View:
         cluster = direct.ephemeral_cluster(
-            name=name, kubeconfig=own.instance.kubeconfig, timeout=300, **given
+            name=name, kubeconfig=own.instance.kubeconfig, timeout=MADE_WITHIN, **given
         )
         return View.of(own.kubectl, Access.of(stack.enter_context(cluster)), lambda: None)
 

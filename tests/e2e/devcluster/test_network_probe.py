@@ -12,6 +12,7 @@ from devcluster import config
 from k3k_pulumi import direct
 from tests import run
 from tests.e2e.devcluster.command import succeed
+from tests.e2e.support.clusters import MADE_WITHIN
 from tests.e2e.support.kubectl import Kubectl
 
 pytestmark = pytest.mark.xdist_group("own-devcluster")
@@ -36,7 +37,11 @@ def test_without_enforcement_there_is_no_cluster_for_who_demands_proof(bare: Pat
     args: dict[str, Any] = {"namespace": "team", "kubeconfig": bare, "distribution": "kubernetes"}
     with pytest.raises(direct.DirectError) as failure:
         direct.apply(
-            "demands", **args, persistence={"type": "ephemeral"}, require_network_policy=True, timeout=300
+            "demands",
+            **args,
+            persistence={"type": "ephemeral"},
+            require_network_policy=True,
+            timeout=MADE_WITHIN,
         )
     text = str(failure.value)
     assert "Job team/demands-network-probe has failed: require_network_policy is not met" in text
@@ -48,7 +53,7 @@ def test_without_enforcement_there_is_no_cluster_for_who_demands_proof(bare: Pat
     kubectl = Kubectl(bare, "team")
     assert kubectl.get("jobs")
     # Who leaves it out gets a cluster, and nothing of the probe stays.
-    with direct.ephemeral_cluster(name="demands", **args, timeout=300) as cluster:
+    with direct.ephemeral_cluster(name="demands", **args, timeout=MADE_WITHIN) as cluster:
         assert Kubectl(cluster.kubeconfig_path).get("nodes") == []
         for kind in ("jobs", "services", "networkpolicies"):
             names = [each["metadata"]["name"] for each in kubectl.get(kind)]

@@ -15,7 +15,7 @@ from k3k_pulumi import direct
 from tests import run
 from tests.e2e.conftest import unique, watch
 from tests.e2e.devcluster.command import NAME, Own, succeed
-from tests.e2e.support.clusters import Access, View, running, state
+from tests.e2e.support.clusters import MADE_WITHIN, Access, View, running, state
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.objects import deployment, template
 from tests.e2e.support.polling import eventually
@@ -42,6 +42,7 @@ def clusters(own: Own, request: pytest.FixtureRequest) -> Iterator[dict[str, Vie
                     namespace=unique("t"),
                     kubeconfig=own.instance.kubeconfig,
                     distribution="kubernetes",
+                    timeout=MADE_WITHIN,
                     mirror_host_nodes=name == "mirrored",
                     node_selector={"kubernetes.io/hostname": own.parts.nodes[0].name},
                 )
