@@ -25,6 +25,7 @@ from k3k_kubelet.api import (
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.cache import NAMESPACE, Change, Entry, WorkQueue
 from k3k_kubelet.cache.store import Key
+from k3k_kubelet.sync.removals import Removals
 from k3k_kubelet.sync.shared import EXPECTED, NameTakenError, Shared
 from k3k_kubelet.sync.stores import Reference
 from k3k_kubelet.translate import config, identity, services
@@ -64,7 +65,10 @@ class ConfigController:
         """Namespace inside that has Services -> number of their last change."""
         self._numbers = itertools.count(1)
         self._locks: WeakValueDictionary[Reference, asyncio.Lock] = WeakValueDictionary()
+        self._asking = asyncio.Semaphore(CONCURRENCY)
+        """For what pods name and we do not know: of that, one pod may name thousands."""
         stores = shared.stores
+        self._removals = Removals(shared.host, *stores.host_config.values())
         for plural, store in stores.virtual_config.items():
             store.subscribe(lambda change, plural=plural: self._source_changed(plural, change))  # type: ignore[misc]
         for plural, store in stores.host_config.items():
@@ -123,7 +127,7 @@ class ConfigController:
             NameTakenError: An object of somebody else has the name.
         """
         due = [reference for reference in references if not self._can_be_used(reference)]
-        await asyncio.gather(*(self.reconcile(reference) for reference in due))
+        await asyncio.gather(*(self._make(reference) for reference in due))
 
     async def reconcile(self, reference: Reference) -> None:
         """Makes one copy equal to its source, or removes it when nothing uses it or the source is gone."""
@@ -142,6 +146,18 @@ class ConfigController:
             written = await self._write(reference, manifest, copy)
             self._shared.stores.host_config[reference.plural].observe(_metadata_only(written))
             self._copied[reference] = (state, int(written["metadata"]["resourceVersion"]))
+
+    async def _make(self, reference: Reference) -> None:
+        """`reconcile`, where the watch that told of a pod may be ahead of that of what the pod uses."""
+        if self._state(reference) is None:
+            where = (reference.resource, reference.namespace, reference.name)
+            try:
+                async with self._asking:
+                    source = await self._shared.virtual.get(*where, metadata_only=True)
+            except (NotFoundError, InvalidError):  # not there, or nothing that could be
+                return
+            self._shared.stores.virtual_config[reference.plural].observe(_metadata_only(source))
+        await self.reconcile(reference)
 
     async def _work(self, reference: Reference) -> None:
         """`reconcile`, and a word to those that go on with old data when it fails."""
@@ -237,11 +253,8 @@ class ConfigController:
             raise NameTakenError(reference.resource.kind, found["metadata"]["name"], owner)
 
     async def _delete(self, reference: Reference, copy: Entry) -> None:
-        try:
-            await self._shared.host.delete(reference.resource, copy.namespace, copy.name, uid=copy.uid)
-        except NotFoundError:
-            return
-        log.info("copy removed", extra={"object": str(reference), "host_name": copy.name})
+        if await self._removals.delete(reference.resource, copy):
+            log.info("copy removed", extra={"object": str(reference), "host_name": copy.name})
 
     def _copy(self, reference: Reference) -> Entry | None:
         """The host's copy, if its annotations say that it is the one of this object."""
@@ -250,7 +263,7 @@ class ConfigController:
         entry = stores.host_config[reference.plural].get(self._shared.cluster.namespace, name)
         if entry is None or stores.owner(entry) != (reference.namespace, reference.name):
             return None
-        return entry
+        return None if entry in self._removals else entry
 
     def _source_changed(self, plural: str, change: Change) -> None:
         reference = Reference(plural, *change.entry.key)

@@ -10,10 +10,11 @@ import time
 import zlib
 from weakref import WeakValueDictionary
 
-from k3k_kubelet.api import SECRETS, SERVICE_ACCOUNTS, AlreadyExistsError, NotFoundError
+from k3k_kubelet.api import SECRETS, SERVICE_ACCOUNTS, AlreadyExistsError
 from k3k_kubelet.api.client import Object
 from k3k_kubelet.cache import Change, Entry, WorkQueue
 from k3k_kubelet.cache.store import Key
+from k3k_kubelet.sync.removals import Removals
 from k3k_kubelet.sync.shared import EXPECTED, NameTakenError, Shared
 from k3k_kubelet.sync.stores import node_of
 from k3k_kubelet.translate import TokenProjection, identity, is_terminal, names, token
@@ -67,7 +68,9 @@ class TokenController:
         self.queue: WorkQueue[Key] = WorkQueue(
             "tokens", self.reconcile, concurrency=CONCURRENCY, expected=EXPECTED
         )
-        shared.stores.host_config[SECRETS.plural].subscribe(lambda change: self._add(change.entry))
+        secrets = shared.stores.host_config[SECRETS.plural]
+        self._removals = Removals(shared.host, secrets)
+        secrets.subscribe(lambda change: self._add(change.entry))
         shared.stores.virtual_pods.subscribe(self._pod_changed)
 
     def add_all(self) -> None:
@@ -206,10 +209,7 @@ class TokenController:
                 await self._delete(entry)
 
     async def _delete(self, secret: Entry) -> None:
-        try:
-            await self._shared.host.delete(SECRETS, secret.namespace, secret.name, uid=secret.uid)
-        except NotFoundError:
-            return
+        await self._removals.delete(SECRETS, secret)
 
     def _secret(self, pod: Object) -> Entry | None:
         metadata = pod["metadata"]
@@ -217,7 +217,8 @@ class TokenController:
             self._shared.cluster.name, metadata["namespace"], metadata["name"], metadata["uid"]
         )
         store = self._shared.stores.host_config[SECRETS.plural]
-        return store.get(self._shared.cluster.namespace, name)
+        entry = store.get(self._shared.cluster.namespace, name)
+        return None if entry is None or entry in self._removals else entry
 
 
 def _due(secret: Object, pod: Object) -> float:

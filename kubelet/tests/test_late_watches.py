@@ -1,0 +1,87 @@
+"""What a pod uses is on the host before it, also where one watch is behind the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from k3k_kubelet.api import CONFIG_MAPS, SECRETS
+
+from kubelet.tests.clusters import Clusters
+from kubelet.tests.proxy import Proxy
+from kubelet.tests.refusals import full, quota
+from kubelet.tests.replica import Replica, in_place
+from kubelet.tests.waiting import eventually
+from kubelet.tests.world import World, in_world
+
+pytestmark = pytest.mark.xdist_group("kubelet-failures")
+
+USES = {
+    "envFrom": [
+        {"configMapRef": {"name": "settings", "optional": True}},
+        {"configMapRef": {"name": "nowhere", "optional": True}},
+        {"secretRef": {"name": "password"}},
+    ]
+}
+
+
+@pytest.fixture
+def replica(clusters: Clusters) -> Iterator[Replica]:
+    """A kubelet behind proxies, in place of the clusters' own."""
+    with in_place(clusters) as found:
+        yield found
+
+
+async def stall(server: Proxy, *plurals: str) -> None:
+    """From now on the kubelet is not told of what becomes of these."""
+
+    def watched() -> bool:
+        return set(plurals) <= {watch.path.rpartition("/")[2] for watch in list(server.watches)}
+
+    await eventually(watched)
+    for plural in plurals:
+        server.stall_watches(plural)
+
+
+async def make_sources(world: World) -> None:
+    await world.create(CONFIG_MAPS, "settings", data={"a": "1"})
+    await world.create(SECRETS, "password", stringData={"pw": "one"})
+
+
+async def copies(world: World) -> list[bool]:
+    """Whether the host has each that is used, and the pod's token."""
+    config_map = await world.host_get(CONFIG_MAPS, "settings")
+    secret = await world.host_get(SECRETS, "password")
+    return [config_map is not None, secret is not None, bool(await world.token_secrets("user"))]
+
+
+def test_what_was_made_just_before_its_pod_is_copied_with_it(replica: Replica, clusters: Clusters) -> None:
+    async def test(world: World) -> None:
+        await stall(replica.virtual, "configmaps", "secrets")
+        await make_sources(world)
+        await world.pod("user", container=USES, automountServiceAccountToken=True)
+        await world.host_pod("user")
+        assert await copies(world) == [True, True, True]
+
+    in_world(clusters, test)
+
+
+def test_what_was_removed_for_a_refused_pod_is_made_again_with_it(
+    replica: Replica, clusters: Clusters
+) -> None:
+    async def test(world: World) -> None:
+        await make_sources(world)
+        async with quota(world, {"pods": "0"}, "late"):
+            await full(world, "late")
+            await stall(replica.host, "configmaps", "secrets")
+            await world.pod("user", container=USES, automountServiceAccountToken=True)
+            await world.event("user", "HostPodFailedCreate", "exceeded quota")
+
+            async def all_removed() -> bool:
+                return not any(await copies(world))
+
+            await eventually(all_removed)
+        await world.host_pod("user")
+        assert await copies(world) == [True, True, True]
+
+    in_world(clusters, test)
