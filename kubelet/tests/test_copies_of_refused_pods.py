@@ -9,7 +9,7 @@ from k3k_kubelet.api import CONFIG_MAPS, PODS, SECRETS
 from k3k_kubelet.translate import services
 
 from kubelet.tests.clusters import NAMESPACE, Clusters, decoded
-from kubelet.tests.refusals import full, quota, refused
+from kubelet.tests.refusals import forbidden, full, quota, refused
 from kubelet.tests.waiting import eventually, never
 from kubelet.tests.world import World, condition, in_world
 
@@ -80,16 +80,10 @@ def test_a_copy_that_the_host_does_not_let_change_is_told_to_its_users(clusters:
         await world.host_pod("user")
         copy = world.host_name("settings")
         async with refused(world, "UPDATE", CONFIG_MAPS, copy, "'frozen here'"):
-
-            async def holds() -> dict[str, Any] | None:
-                change = {"data": {"a": "2"}}
-                try:
-                    await world.host.patch(CONFIG_MAPS, NAMESPACE, copy, change)
-                except Exception as error:  # it does from a moment after its creation
-                    return {"said": str(error)}
-                return None
-
-            await eventually(holds)
+            change = {"data": {"a": "2"}}
+            await eventually(
+                lambda: forbidden(world.host.patch(CONFIG_MAPS, NAMESPACE, copy, change), "frozen here")
+            )
             await world.virtual.patch(CONFIG_MAPS, world.namespace, "settings", {"data": {"a": "3"}})
             event = await world.event("user", "HostCopyNotUpdated")
             assert event["message"].startswith(
