@@ -260,11 +260,15 @@ def test_connections_of_a_burst_are_closed_while_others_are_used(
             assert connector is not None
             return sum(len(idle) for idle in connector._conns.values())
 
+        most = 0
+
         async def ask() -> None:
+            nonlocal most
             await client.request("GET", "/version")
+            most = max(most, connections())
 
         await asyncio.gather(*(ask() for _ in range(8)))
-        assert connections() > 1
+        assert most > 1  # when the last of them is answered, those of the others may be closed already
 
         async def one() -> bool:
             await ask()
