@@ -21,6 +21,8 @@ def test_only_a_node_that_the_host_names_is_made(clusters: Clusters) -> None:
     """Kubernetes checks no name in a Binding; each would take a port and change the host's Service."""
 
     async def test(world: World) -> None:
+        await world.pod("somewhere")
+        await world.running("somewhere", "node-a")  # the Service has the kubelet's ports from then on
         await world.pod("nowhere")
         await world.host_pod("nowhere")
         service = f"{CLUSTER}-kubelet"
