@@ -165,6 +165,7 @@ def test_turned_off_the_copies_go_and_the_services_stay(clusters: Clusters) -> N
         await service(world)
         await slice_(world, OUTSIDE)
         await world.until_host(ENDPOINT_SLICES, "mine", leads_to(OUTSIDE))
+        await world.until_host(SERVICES, "db", bool)
         clusters.set_policy(sync={"toHost": {"endpointSlices": {"enabled": False}}})
         await world.host_gone(ENDPOINT_SLICES, "mine")
         assert await world.host_get(SERVICES, "db")
