@@ -11,10 +11,12 @@ import pytest
 from tests.e2e.conftest import Host
 from tests.e2e.support.clusters import View, both, running
 from tests.e2e.support.kubectl import Kubectl, KubectlError
-from tests.e2e.support.objects import container, deployment, pod
+from tests.e2e.support.objects import container, deployment, pod, shell
 from tests.e2e.support.polling import eventually
 
 HELD = "example.com/held"
+# Says when it would hear a signal: the kernel keeps from a container's first process what it does not handle.
+POLITE = "trap 'exit 0' TERM; echo up; while :; do sleep 0.2; done"
 
 
 def evict(kubectl: Kubectl, name: str, version: str) -> None:
@@ -80,13 +82,15 @@ def priority(host: Host) -> Iterator[str]:
 @pytest.mark.usefixtures("every_node")
 def test_preemption_on_the_host(inside: Kubectl, namespace: Kubectl, scarce: str, priority: str) -> None:
     """The tenant's pod goes gracefully and says why; its controller makes another one, which waits."""
-    asking = container(resources={"limits": {scarce: "1"}})
-    inside.apply(deployment("low", 1, asking, terminationGracePeriodSeconds=60))
+    limits = {"limits": {scarce: "1"}}
+    inside.apply(deployment("low", 1, shell(POLITE, resources=limits), terminationGracePeriodSeconds=60))
     (victim,) = running(inside, "app=low", 1)
     name = victim["metadata"]["name"]
+    eventually(lambda: inside("logs", name) == "up\n")
     # Held, so that its last status can be read.
     inside("patch", "pod", name, "-p", json.dumps({"metadata": {"finalizers": [HELD]}}))
-    namespace.apply(pod("high", asking, priorityClassName=priority))
+    high = pod("high", container(resources=limits), priorityClassName=priority)
+    eventually(lambda: (namespace.apply(high), True))  # the API server learns of its class by a watch
 
     def gone() -> dict[str, object]:
         found = inside.get("pod", name)
