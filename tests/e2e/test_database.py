@@ -111,6 +111,15 @@ def acknowledged(elsewhere: Kubectl) -> set[int]:
     return numbers("\n".join(lines[:-1]))
 
 
+def bound(database: Kubectl) -> dict[str, str]:
+    """Claim -> its volume. A claim is shown as bound by another watch than the one that shows its pod."""
+    claims = {claim["metadata"]["name"]: claim for claim in database.get("persistentvolumeclaims")}
+    assert {name: claim["status"]["phase"] for name, claim in claims.items()} == {
+        f"data-db-{index}": "Bound" for index in range(REPLICAS)
+    }
+    return {name: claim["spec"]["volumeName"] for name, claim in claims.items()}
+
+
 @both
 def test_a_replicated_database_and_its_client(inside: Kubectl, elsewhere: Kubectl, redis_image: str) -> None:
     inside.apply(*database(redis_image))
@@ -125,10 +134,7 @@ def test_a_replicated_database_and_its_client(inside: Kubectl, elsewhere: Kubect
     eventually(lambda: acknowledged(elsewhere))
     names_lead_where_they_say(inside.namespace, elsewhere, client["metadata"]["name"])
 
-    claims = {claim["metadata"]["name"]: claim for claim in inside.get("persistentvolumeclaims")}
-    assert {name: claim["status"]["phase"] for name, claim in claims.items()} == {
-        f"data-db-{index}": "Bound" for index in range(REPLICAS)
-    }
+    claims = eventually(lambda: bound(inside))
 
     inside("rollout", "restart", "statefulset/db")
     inside("rollout", "status", "statefulset/db", "--timeout=600s")
@@ -139,10 +145,7 @@ def test_a_replicated_database_and_its_client(inside: Kubectl, elsewhere: Kubect
     assert not {pod["metadata"]["uid"] for pod in pods.values()} & {
         pod["metadata"]["uid"] for pod in restarted.values()
     }
-    now = {claim["metadata"]["name"]: claim for claim in inside.get("persistentvolumeclaims")}
-    assert {name: claim["spec"]["volumeName"] for name, claim in now.items()} == {
-        name: claim["spec"]["volumeName"] for name, claim in claims.items()
-    }
+    assert bound(inside) == claims
     told = acknowledged(elsewhere)
     assert told == set(range(1, max(told) + 1))
     for pod in restarted:

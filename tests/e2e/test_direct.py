@@ -62,7 +62,7 @@ def test_apply_twice_and_delete(host: Host, where: str, tmp_path: Path) -> None:
         for kubectl in (first, second)
     ]
     assert authorities[0] == authorities[1]
-    assert first("get", "--raw=/readyz") == "ok"
+    eventually(lambda: first("get", "--raw=/readyz") == "ok")
     after = host.kubectl.within(f"{where}-it-control-plane").get("pods")
     assert {pod["metadata"]["uid"] for pod in after} == {pod["metadata"]["uid"] for pod in pods}
 
@@ -105,7 +105,7 @@ def test_signals_clean_up(host: Host, where: str, number: signal.Signals, code: 
     with live(host, where) as process:
         assert process.stdout is not None
         path = Path(process.stdout.readline().strip())
-        assert Kubectl(path)("get", "--raw=/readyz") == "ok"
+        eventually(lambda: Kubectl(path)("get", "--raw=/readyz") == "ok")
         process.send_signal(number)
         assert process.wait(GONE_WITHIN) == code
     assert not namespaces(host, where)

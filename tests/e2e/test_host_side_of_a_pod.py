@@ -55,11 +55,15 @@ def test_events_of_the_host_are_told_with_virtual_names_and_counts(cluster: View
     def events() -> list[dict[str, Any]]:
         return list(inside.get("events", "--field-selector=involvedObject.name=waiting"))
 
+    message = 'MountVolume.SetUp failed for volume "v" : configmap "settings" not found'
+
     def repeated() -> list[dict[str, Any]]:
-        return [each for each in events() if each["reason"] == "FailedMount" and each.get("count", 1) >= 3]
+        found = [each for each in events() if each["reason"] == "FailedMount"]
+        told = [each for each in found if each["message"] == message and each.get("count", 1) >= 3]
+        assert told, found
+        return told
 
     (failed,) = eventually(repeated)
-    assert failed["message"] == 'MountVolume.SetUp failed for volume "v" : configmap "settings" not found'
     assert failed["type"] == "Warning"
     assert failed["involvedObject"]["uid"] == inside.get("pod", "waiting")["metadata"]["uid"]
     (scheduled,) = eventually(lambda: [each for each in events() if each["reason"] == "Scheduled"])

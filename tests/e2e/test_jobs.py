@@ -11,7 +11,7 @@ from tests.e2e.support.polling import eventually
 @both
 def test_job_completes(cluster: View, inside: Kubectl) -> None:
     inside.apply(job("work", shell("echo done by $HOSTNAME"), spec={"completions": 3, "parallelism": 2}))
-    inside("wait", "job/work", "--for=condition=Complete", "--timeout=120s")
+    inside("wait", "job/work", "--for=condition=Complete", "--timeout=300s")
     assert inside.get("job", "work")["status"]["succeeded"] == 3
     pods = {pod["metadata"]["name"]: pod["status"]["phase"] for pod in inside.get("pods")}
     assert list(pods.values()) == ["Succeeded"] * 3
@@ -26,14 +26,14 @@ def test_indexed_job(inside: Kubectl) -> None:
     """The index reaches the containers through an annotation of the pod and the downward API."""
     spec = {"completions": 2, "parallelism": 2, "completionMode": "Indexed"}
     inside.apply(job("work", shell("echo $JOB_COMPLETION_INDEX"), spec=spec))
-    inside("wait", "job/work", "--for=condition=Complete", "--timeout=120s")
+    inside("wait", "job/work", "--for=condition=Complete", "--timeout=300s")
     assert inside.get("job", "work")["status"]["completedIndexes"] == "0,1"
     assert {inside("logs", pod["metadata"]["name"]) for pod in inside.get("pods")} == {"0\n", "1\n"}
 
 
 def test_job_fails_after_its_back_off(inside: Kubectl) -> None:
     inside.apply(job("doomed", shell("echo trying; exit 3"), spec={"backoffLimit": 2}))
-    inside("wait", "job/doomed", "--for=condition=Failed", "--timeout=180s")
+    inside("wait", "job/doomed", "--for=condition=Failed", "--timeout=300s")
     conditions = {entry["type"]: entry for entry in inside.get("job", "doomed")["status"]["conditions"]}
     assert conditions["Failed"]["reason"] == "BackoffLimitExceeded"
     pods = sorted(inside.get("pods"), key=lambda pod: pod["metadata"]["creationTimestamp"])
@@ -51,7 +51,7 @@ def test_container_restarts_show_inside(inside: Kubectl) -> None:
     made = job("stubborn", shell(script, volumeMounts=[state]), volumes=[{"name": "state", "emptyDir": {}}])
     made["spec"]["template"]["spec"]["restartPolicy"] = "OnFailure"
     inside.apply(made)
-    inside("wait", "job/stubborn", "--for=condition=Complete", "--timeout=120s")
+    inside("wait", "job/stubborn", "--for=condition=Complete", "--timeout=300s")
     (pod,) = inside.get("pods")
     (status,) = pod["status"]["containerStatuses"]
     assert status["restartCount"] == 2

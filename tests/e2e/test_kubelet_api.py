@@ -126,7 +126,9 @@ def test_a_nodes_own_pages(inside: Kubectl) -> None:
     eventually(lambda: page("/healthz").stdout == b"ok")
 
     def shown() -> list[Any]:  # as the kubelet has seen them
-        pods: list[Any] = json.loads(page("/pods").stdout)["items"]
+        answer = page("/pods")
+        assert answer.returncode == 0, answer
+        pods: list[Any] = json.loads(answer.stdout)["items"]
         assert here["metadata"]["uid"] in [item["metadata"]["uid"] for item in pods]
         return pods
 
