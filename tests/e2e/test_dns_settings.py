@@ -20,6 +20,7 @@ from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.lookups import NO_ERROR, NO_SUCH_NAME, addresses, ask, client, steady
 from tests.e2e.support.objects import COREDNS, Object, config_map, container, pod
 from tests.e2e.support.polling import eventually
+from tests.e2e.support.web import known
 
 DOMAIN, HOST_DOMAIN = "team.example", "cluster.local"
 OF_HOST = "svc.host.internal"
@@ -157,7 +158,7 @@ def test_what_is_answered_beyond_the_clusters_own_names(
         client("asks"),
     )
     running(view.inside, "app=asks", 1)
-    own = {f"own.default.svc.{DOMAIN}": view.inside.get("service", "own")["spec"]["clusterIP"]}
+    own = {f"own.default.svc.{DOMAIN}": known(view, view.inside, "own")}
     eventually(lambda: (answered(view, own), True))
     beyond = {
         "www.example.org": "192.0.2.31",

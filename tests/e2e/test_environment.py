@@ -8,7 +8,7 @@ from tests.e2e.support.clusters import PREFIX, View, both, running
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.objects import config_map, container, pod
 from tests.e2e.support.polling import eventually
-from tests.e2e.support.web import copy_of
+from tests.e2e.support.web import known
 
 LIVE_TIMEOUT = 300.0  # the host's kubelet changes a volume when it next syncs the pod
 
@@ -26,12 +26,6 @@ def environment(inside: Kubectl, name: str, of: str = "main") -> dict[str, str]:
     return dict(line.split("=", 1) for line in result.stdout.decode().splitlines())
 
 
-def is_known(cluster: View, inside: Kubectl, name: str) -> bool:
-    """Whether the virtual kubelet has seen a Service: it writes on the copy then, which admission made."""
-    copy = copy_of(cluster, inside, "services", name)
-    return copy is not None and f"{PREFIX}manifest" in copy["metadata"]["annotations"]
-
-
 @both
 def test_service_variables_are_there_and_give_way_to_the_containers_own(
     cluster: View, inside: Kubectl
@@ -45,7 +39,7 @@ def test_service_variables_are_there_and_give_way_to_the_containers_own(
         {"name": "MY_DB_SERVICE_HOST", "value": "from-env"},
         {"name": "FOUND", "value": "$(MY_DB_PORT_5432_TCP_PORT) $(MY_DB_SERVICE_PORT) $(NOT_THERE)"},
     ]
-    eventually(lambda: is_known(cluster, inside, "my-db"))  # a pod gets the variables of those that are
+    known(cluster, inside, "my-db")  # a pod gets the variables of those that the virtual kubelet knows
     main = container(envFrom=[{"configMapRef": {"name": "own"}}], env=env)
     plain = container(name="plain")
     inside.apply(pod("app", main, plain), pod("unlinked", enableServiceLinks=False))

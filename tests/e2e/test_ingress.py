@@ -140,8 +140,13 @@ def test_a_web_application_behind_ingress_with_tls(
         renewed = serving(host)
         inside.apply(certificate("cert", renewed))
         answers(entry, host, {"/": "web"}, authority=renewed.certificate)
-        with pytest.raises(AssertionError, match="CERTIFICATE_VERIFY_FAILED"):
-            entry.get(host, "/", authority=pair.certificate)
+
+        def is_renewed() -> bool:
+            with pytest.raises(AssertionError) as caught:
+                entry.get(host, "/", authority=pair.certificate)
+            return "CERTIFICATE_VERIFY_FAILED" in str(caught.value)
+
+        eventually(is_renewed)
 
         other = make_cluster("other", sync=ingresses(others))
         rules = [{"host": name, "http": {"paths": [path("/", "Prefix", "theft")]}} for name in (host, others)]
@@ -209,8 +214,8 @@ def test_a_route_of_the_gateway_api_and_a_default_backend(
     eventually(lambda: (backend.apply(_grant()), True))
     with ingress_controller.entry() as entry:
         answers(entry, host, {"/api/x": "api", "/": "web"})
-        assert entry.get(host, "/api").headers["x-route"] == "yes"
-        moved = entry.get(host, "/old")
+        eventually(lambda: entry.get(host, "/api").headers.get("x-route") == "yes")
+        moved = eventually(lambda: entry.get(host, "/old"))
         assert (moved.status, moved.headers["location"]) == (302, f"http://{host}/new")
         answers(entry, f"{unique('any')}.example.net", {"/": "web"})
 

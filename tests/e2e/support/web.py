@@ -11,6 +11,7 @@ from tests.e2e.devcluster.network_probes import PYTHON
 from tests.e2e.support.clusters import PREFIX, View
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.objects import AGNHOST, KUBELET, Object, container, pod
+from tests.e2e.support.polling import eventually
 
 PORT = 8080
 SECONDS = 2  # without an answer in this time there is none
@@ -67,6 +68,23 @@ def copy_of(view: View, kubectl: Kubectl, kind: str, name: str) -> Any:
         if (each["metadata"].get("annotations") or {}).get(f"{PREFIX}name") == name:
             return each
     return None
+
+
+def known(view: View, kubectl: Kubectl, name: str) -> str:
+    """The address of a Service once the virtual kubelet has seen it.
+
+    It writes on the copy then, which admission has made; and an address that is not the host's is changed.
+    """
+
+    def settled() -> str:
+        found, copy = kubectl.get("service", name), copy_of(view, kubectl, "services", name)
+        assert copy is not None, "no copy"
+        assert f"{PREFIX}manifest" in copy["metadata"]["annotations"], copy
+        address = found["spec"].get("clusterIP", "")
+        assert address == copy["spec"]["clusterIP"], found
+        return str(address)
+
+    return eventually(settled)
 
 
 def answers(
