@@ -16,8 +16,12 @@ TIMES = 12  # so many answers by chance from one of two pods: once in 2000
 
 
 def change(kubectl: Kubectl, name: str, **spec: Any) -> None:
-    """A merge patch of a Service's spec."""
-    kubectl("patch", "service", name, "--type=merge", "-p", json.dumps({"spec": spec}))
+    """A merge patch of a Service's spec.
+
+    Older API servers answer with a conflict where the kubelet writes the Service at the same moment.
+    """
+    patch = "patch", "service", name, "--type=merge", "-p", json.dumps({"spec": spec})
+    eventually(lambda: kubectl(*patch))
 
 
 def reached(kubectl: Kubectl, address: str) -> set[str]:

@@ -8,14 +8,13 @@ import re
 import shlex
 import shutil
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from devcluster.config import cache
-from tests.e2e.support.polling import SECONDS
+from tests.e2e.support.polling import SECONDS, tries
 
 _TIMEOUT = re.compile(r"--timeout=(\d+)s")
 _PASSING = re.compile(
@@ -78,7 +77,7 @@ class Kubectl:
         `timeout` seconds, but not before what it is told itself by `--timeout=60s`.
         """
         asked = [float(found[1]) for each in args if (found := _TIMEOUT.fullmatch(each))]
-        for attempt in range(1, _TRIES + 1):
+        for attempt in tries(_TRIES, _PAUSE):
             done = subprocess.run(
                 self.command(*args),
                 input=stdin,
@@ -90,9 +89,8 @@ class Kubectl:
             )
             if attempt > 1 and _has_landed(args[0], done):
                 done.returncode = 0
-            if not done.returncode or attempt == _TRIES or not _may_pass(args, done.stderr, attempt):
+            if not done.returncode or not _may_pass(args, done.stderr, attempt):
                 break
-            time.sleep(_PAUSE)
         return done
 
     def __call__(self, *args: str, stdin: bytes | None = None, timeout: float = SECONDS) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -44,3 +44,11 @@ def always(check: Callable[[], object], duration: float, interval: float = 0.25)
     while time.monotonic() < deadline:
         check()
         time.sleep(interval)
+
+
+def tries(count: int, pause: float) -> Iterator[int]:
+    """The numbers of so many tries, 1 and up, `pause` seconds after one another: for what may fail once."""
+    for number in range(1, count + 1):
+        yield number
+        if number < count:
+            time.sleep(pause)
