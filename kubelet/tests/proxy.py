@@ -48,6 +48,8 @@ class Watch:
     """Half of the next chunk is passed on, then the connection is cut."""
     stalled: bool = False
     """Nothing is passed on any more, and nobody is told."""
+    beats: bool = False
+    """Then empty lines are, in place of what a server sends each minute to show that it is there."""
 
 
 Answer = Callable[["Proxy", web.Request], Awaitable[web.StreamResponse]]
@@ -120,10 +122,11 @@ class Proxy:
             else:
                 self._loop.call_soon_threadsafe(watch.transport.abort)
 
-    def stall_watches(self, plural: str) -> None:
-        """Has the watches of a resource tell nothing any more."""
+    def stall_watches(self, plural: str, *, beats: bool = False) -> None:
+        """Has the watches of a resource tell nothing any more; with `beats` they seem to live."""
         for watch in list(self.watches):
-            watch.stalled |= watch.path.endswith(f"/{plural}")
+            if watch.path.endswith(f"/{plural}"):
+                watch.stalled, watch.beats = True, beats
 
     @contextlib.contextmanager
     def broken(self, answer: Answer, **rest: Any) -> Iterator[Fault]:
@@ -226,6 +229,8 @@ class Proxy:
         try:
             async for chunk in answer.content.iter_any():
                 if watch.stalled:
+                    if watch.beats:
+                        yield b"\n"
                     continue
                 if watch.tear:
                     yield chunk[: len(chunk) // 2]

@@ -28,8 +28,9 @@ from kubelet.tests.world import World, in_world
 
 pytestmark = pytest.mark.xdist_group("kubelet-failures")  # slow: not on the worker that has the others
 
-CONVERGED_SECONDS = 15.0
-"""After the end of a fault both sides are in step within this time."""
+CONVERGED_SECONDS = 15.0 + 15.0
+"""After the end of a fault both sides are in step within the first, on a machine that stands still meanwhile
+now and then with the second."""
 FAULT_SECONDS = 4.0
 HITS = 12
 """Requests of each API server that a fault has to hit."""
@@ -207,8 +208,9 @@ def test_the_host_is_away_for_a_minute(replica: Replica, clusters: Clusters) -> 
             while time.monotonic() < began + 60:
                 made.append(f"made-{len(made)}")
                 await world.pod(made[-1])
-                await world.pod("short")
-                await world.virtual.delete(PODS, world.namespace, "short", grace_period=0)
+                if time.monotonic() < began + 50:  # else its end may be told after the host is back
+                    await world.pod("short")
+                    await world.virtual.delete(PODS, world.namespace, "short", grace_period=0)
                 await eventually(lambda: time.monotonic() > began + 2 * len(made))
             await world.virtual.delete(PODS, world.namespace, "deleted")
             node = await world.node("node-a")
@@ -306,7 +308,8 @@ def test_the_patrol_finds_what_a_silent_watch_hides(replica: Replica, clusters: 
             await world.running(name, "node-a")
         for server in (replica.host, replica.virtual):
             await _begin_watches_anew(server)
-            server.stall_watches("pods")
+            # Without beats it is taken for dead, and nothing is said, some seconds after the patrol began.
+            server.stall_watches("pods", beats=True)
         told = len(replica.log())
         await world.report("changed", {"message": "unheard"})
         await world.pod("unseen")
@@ -314,7 +317,7 @@ def test_the_patrol_finds_what_a_silent_watch_hides(replica: Replica, clusters: 
         await world.until("changed", lambda pod: pod["status"].get("message") == "unheard")
         await world.host_pod("unseen")
         await world.until_host(PODS, "deleted", lambda pod: pod["metadata"].get("deletionTimestamp"))
-        # It is no other that found it: a watch that is silent for longer is taken for dead, without a word.
+        # It is no other that found it.
         assert replica.log()[told:].count("the watch has lost changes") >= 2
 
     in_world(clusters, test)

@@ -280,7 +280,7 @@ def encode(text: str) -> str:
 
 
 def post(url: str, body: dict[str, Any]) -> Any:
-    with urllib.request.urlopen(url, data=json.dumps(body).encode(), timeout=10) as answer:
+    with urllib.request.urlopen(url, data=json.dumps(body).encode(), timeout=SECONDS) as answer:
         return json.load(answer)
 
 
