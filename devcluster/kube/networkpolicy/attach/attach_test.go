@@ -8,17 +8,17 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 func TestCall(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "socket")
-	gone := make(chan struct{})
+	waits, gone := make(chan struct{}), make(chan struct{})
 	handle := func(ctx context.Context, request Request) error {
 		switch request.Name {
 		case "refused":
 			return errors.New("for a reason")
 		case "waits":
+			close(waits)
 			<-ctx.Done()
 			close(gone)
 		}
@@ -45,8 +45,12 @@ func TestCall(t *testing.T) {
 	}
 
 	request.Name = "waits"
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	go func() {
+		<-waits
+		cancel()
+	}()
 	if err := Call(ctx, socket, request); err == nil || !strings.Contains(err.Error(), "no answer") {
 		t.Errorf("error %v, expected that there is no answer", err)
 	}
