@@ -152,10 +152,13 @@ def _failure(target: _Target, context: ssl.SSLContext, path: str) -> str | None:
             is_ready = answer.status == http.HTTPStatus.OK
             body = "" if is_ready else answer.read(1000).decode(errors="replace")
     except TimeoutError:
-        return (
-            "the connection timed out (is this machine's address within expose.source_cidrs? Through a node "
-            "port, unless expose.external_traffic_policy is Local, the nodes' addresses have to be)"
-        )
+        if connection.sock is None:
+            return (
+                "the connection timed out (is this machine's address within expose.source_cidrs? Through a "
+                "node port, unless expose.external_traffic_policy is Local, the nodes' addresses have to be)"
+            )
+        was_cut.set()  # the socket's own limit of a silence may be over before the timer's thread has run
+        why = ""
     except (OSError, http.client.HTTPException) as error:
         kind = "TLS: " if isinstance(error, ssl.SSLError) else ""
         why = kind + printable(str(error) or type(error).__name__, _SHOWN)

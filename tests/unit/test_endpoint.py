@@ -44,6 +44,11 @@ def forever(first: bytes, again: bytes) -> Answer:
     return answer
 
 
+def silence(connection: ssl.SSLSocket) -> None:
+    """Answers nothing until the client has gone."""
+    connection.recv(1)
+
+
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], str]]:
     """Starts an API server that gives each request an answer; a kubeconfig for it.
@@ -129,3 +134,12 @@ def test_it_gets_no_more_than_its_time(
     with pytest.raises(UnreachableError, match="no whole answer within 1 s"):
         wait_until_ready(server(answer), 0.0)
     assert time.monotonic() - began < 30.0  # a busy machine's; without a limit it never ends
+
+
+def test_one_that_says_nothing_has_no_other_reason_when_the_timer_is_late(
+    server: Callable[[Answer], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "REQUEST_TIMEOUT", 1.0)
+    monkeypatch.setattr(endpoint, "_cut_off", lambda *_: contextlib.nullcontext())
+    with pytest.raises(UnreachableError, match="no whole answer within 1 s"):
+        wait_until_ready(server(silence), 0.0)
