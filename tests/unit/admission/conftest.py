@@ -142,6 +142,9 @@ def _prepared(api: Raw) -> Host:
     for name in ("plain", "wide", "narrow"):
         # Policies are in force a moment after they are there.
         eventually(lambda name=name: _is_refused(host, name, bare))
+    # So are PriorityClasses; their admission has a watch of its own.
+    low = {**bare, "spec": {**bare["spec"], "priorityClassName": "low"}}
+    eventually(lambda: host.answer("unbound", low) == (0, ""))
     return host
 
 
