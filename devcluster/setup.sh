@@ -10,6 +10,15 @@ CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/k3k-pulumi
 
 fail() { echo "setup: $*" >&2; exit 1; }
 
+again() { # a command that fetches something, run again when it fails: registries have bad minutes
+  local pause
+  for pause in 2 10 30 60; do
+    "$@" && return
+    sleep "$pause"
+  done
+  "$@"
+}
+
 find_python() {
   local candidate
   for candidate in "${PYTHON:-}" python3 python3.14 python3.13 python3.12 python3.11; do
@@ -30,14 +39,14 @@ install_uv() {
     [ "$(id -u)" = 0 ] || fail "Python's venv module is missing and this is not root; install python3-venv"
     echo "setup: installing python3-venv"
     # Somebody else's apt (unattended upgrades) is waited for.
-    apt-get update -qq -o Acquire::Retries=5 &&
-      DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o Acquire::Retries=5 -o DPkg::Lock::Timeout=300 \
-        python3-venv >/dev/null
+    again apt-get update -qq -o Acquire::Retries=5
+    DEBIAN_FRONTEND=noninteractive again apt-get install -y -qq -o Acquire::Retries=5 \
+      -o DPkg::Lock::Timeout=300 python3-venv >/dev/null
   fi
   echo "setup: installing uv $UV_VERSION"
   rm -rf "$CACHE/uv-$UV_VERSION"
   "$PYTHON" -m venv "$CACHE/uv-$UV_VERSION"
-  "$CACHE/uv-$UV_VERSION/bin/pip" install --quiet --disable-pip-version-check --retries 10 "uv==$UV_VERSION"
+  again "$CACHE/uv-$UV_VERSION/bin/pip" install --quiet --disable-pip-version-check --retries 10 "uv==$UV_VERSION"
 }
 
 PYTHON=$(find_python)
@@ -60,6 +69,6 @@ fi
 
 echo "setup: Python environment (.venv) from requirements.lock"
 [ -x .venv/bin/python ] || "$UV" venv --quiet --python "$PYTHON" .venv
-"$UV" pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock
-"$UV" pip install --quiet --python .venv/bin/python --no-deps --editable . --editable kubelet
+again "$UV" pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock
+again "$UV" pip install --quiet --python .venv/bin/python --no-deps --editable . --editable kubelet
 touch .venv/ready

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from devcluster.errors import DevclusterError
 
-PAUSES = (2.0, 10.0, 30.0)
+PAUSES = (2.0, 10.0, 30.0, 60.0)
 """Seconds before what is to be fetched is asked for once more: registries have bad minutes."""
 ROOT = Path(__file__).resolve().parent.parent
 """The repository."""

@@ -22,7 +22,7 @@ from devcluster.errors import DevclusterError
 from devcluster.locks import locked
 from devcluster.packages import Needed
 from devcluster.progress import Progress
-from devcluster.shell import run
+from devcluster.shell import fetch, run
 from kubelet.image import debian, layers, rootfs
 from kubelet.image.layers import Part, Workshop, key
 
@@ -118,7 +118,7 @@ def _wheels(shop: Workshop, base: Part) -> Part:
         command += ["--only-binary", ":all:", "--link-mode", "copy"]
         command += ["--python", sys.executable, "--python-version", python]
         command += ["--python-platform", f"{platform.machine()}-unknown-linux-gnu"]
-        run(*command, "--target", target, "--requirements", _LOCK)
+        fetch(*command, "--target", target, "--requirements", _LOCK)
         for path in sorted(target.rglob("*"), reverse=True):
             if any(fnmatch.fnmatchcase(path.name, pattern) for pattern in _LEFT_OUT):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()

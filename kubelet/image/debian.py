@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from devcluster.errors import DevclusterError
-from devcluster.shell import run
+from devcluster.shell import fetch
 
 PACKAGES = ("ca-certificates", "libpython3-stdlib", "libstdc++6", "openssl", "python3-minimal")
 PACKAGE_FACTS = "package-facts"
@@ -103,7 +103,9 @@ def unpack(
         mirrors.append(work / name)
     (work / "hook").write_text(_HOOK)
     command = ["mmdebstrap", "--variant=extract", f"--include={','.join(packages)}", "--format=directory"]
-    run(*command, "--quiet", f'--extract-hook=sh {work / "hook"} "$1"', codename, target, *mirrors)
+    # It takes no folder with what an attempt that failed has left.
+    anew: list[str | Path] = ["sh", "-c", 'rm -rf "$1" && shift && exec "$@"', "sh", target]
+    fetch(*anew, *command, "--quiet", f'--extract-hook=sh {work / "hook"} "$1"', codename, target, *mirrors)
 
 
 def packages_of(facts: Path) -> dict[str, set[str]]:
