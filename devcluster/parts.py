@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime
 import shutil
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from devcluster import (
     archives,
     cgroups,
     control_plane,
+    datapath,
     golang,
     images,
     kubectl,
@@ -99,6 +101,13 @@ class Parts:
                 NODES_WITHIN,
                 self._log_of("kubelet", *self.nodes),
             )
+            for node in self.nodes:
+                wait(
+                    f"the pods' network on {node.name}",
+                    partial(datapath.is_ready, node),
+                    NODES_WITHIN,
+                    self._log_of("kube-proxy", node),
+                )
             step.result = ", ".join(node.name for node in self.nodes)
         api.apply(*metrics.manifests())  # not waited for: few need it, and it needs two samples anyway
         with progress.step("Storage class local-path"):

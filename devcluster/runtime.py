@@ -14,6 +14,7 @@ from devcluster.progress import Progress
 from devcluster.worker import RUNTIME_SOCKET
 
 UP_WITHIN = 300.0  # seconds until containerd answers
+LOADS = 3  # attempts to load an archive: containerd may be restarted under one
 
 
 def programs(progress: Progress) -> Path | None:
@@ -56,10 +57,14 @@ def _load(node: Node, archive: Path) -> None:
         "ctr", "--address", RUNTIME_SOCKET, "--namespace", "k8s.io",
         "images", "import", "--snapshotter", node.snapshotter, "-",
     )  # fmt: skip
-    with archive.open("rb") as file:
-        result = subprocess.run(command, stdin=file, capture_output=True, text=True, check=False)
-    if result.returncode:
-        raise DevclusterError(f"{archive} cannot be loaded into {node.name}:\n{result.stderr.strip()}")
+    for attempt in range(1, LOADS + 1):
+        with archive.open("rb") as file:
+            result = subprocess.run(command, stdin=file, capture_output=True, text=True, check=False)
+        if result.returncode == 0:
+            break
+        if attempt == LOADS:
+            raise DevclusterError(f"{archive} cannot be loaded into {node.name}:\n{result.stderr.strip()}")
+        wait(node)
     _mark(node, archive).parent.mkdir(exist_ok=True)
     _mark(node, archive).write_text(f"{archive}\n")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from devcluster import api, cgroups, shell
+from devcluster import api, cgroups, runtime, shell
 from devcluster.api import Api, ApiError
 from devcluster.errors import DevclusterError
 
@@ -41,6 +41,37 @@ def test_what_cannot_be_fetched_at_all_is_an_error_with_its_reason(
     with pytest.raises(DevclusterError, match="ended with 1:\n502"):
         shell.fetch(*command)
     assert count.read_text() == "once\n" * 2
+
+
+class Node:
+    """A node whose containerd loads what it is given at the attempt of that number."""
+
+    name = "node-1"
+    snapshotter = "overlayfs"
+
+    def __init__(self, folder: Path, loads_at: int) -> None:
+        self.folder, self._loads_at = folder, loads_at
+
+    def command(self, *_: str) -> list[str]:
+        script = f"cat >> {self.folder}/got; [ $(wc -l < {self.folder}/got) = {self._loads_at} ] || exit 1"
+        return ["sh", "-c", script]
+
+
+@pytest.mark.parametrize("loads_at", [1, 2, 3, 4])
+def test_an_archive_that_does_not_get_into_a_node_is_loaded_again(
+    tmp_path: Path, loads_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "wait", lambda _: None)
+    archive = tmp_path / "it.tar"
+    archive.write_text("whole\n")
+    node: Any = Node(tmp_path, loads_at)
+    if loads_at > runtime.LOADS:
+        with pytest.raises(DevclusterError, match="cannot be loaded into node-1"):
+            runtime.load([node], [archive])
+    else:
+        assert runtime.load([node], [archive]) == 1
+        assert runtime.load([node], [archive]) == 0
+    assert (tmp_path / "got").read_text() == "whole\n" * min(loads_at, runtime.LOADS)
 
 
 def test_a_process_that_ends_by_itself_leaves_a_cgroup_to_remove(tmp_path: Path) -> None:
