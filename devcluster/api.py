@@ -16,7 +16,7 @@ from devcluster.pki import Pair
 
 POLL = 0.1  # seconds between two looks at something that is to become true
 TIMEOUT = 10.0  # seconds for one request
-PATIENCE = 60.0  # seconds in which an API server that starts, or has no time, is asked again
+PATIENCE = 300.0  # seconds in which an API server that starts, or has no time, is asked again
 BUSY = frozenset({409, 429, 500, 502, 503, 504})  # answers that another attempt may not get
 FIELD_MANAGER = "devcluster"
 
