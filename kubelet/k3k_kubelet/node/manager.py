@@ -142,6 +142,7 @@ class NodeManager:
         finally:
             self._users[name] -= 1
             self._users += Counter()  # drops what is zero
+            self._last_used[name] = asyncio.get_running_loop().time()
 
     async def _make(self, name: str) -> None:
         """Brings a Node to what it should be, call it with its lock."""
@@ -242,9 +243,10 @@ class NodeManager:
 
     async def _remove(self, name: str) -> None:
         async with self._lock(name):
-            idle = asyncio.get_running_loop().time() - self._last_used.get(name, 0.0)
+            asked = asyncio.get_running_loop().time()
             listed = await self._virtual.list_all(PODS, query={"fieldSelector": f"spec.nodeName={name}"})
             unused = self._config.unused_node_seconds
+            idle = asked - self._last_used.get(name, 0.0)  # who has used it since is not in the list
             if idle < unused or self._users[name] or any(self._keeps(pod, name) for pod in listed):
                 self.queue.add_after(name, unused)
                 return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from typing import Any
 
 import pytest
 from k3k_kubelet.api import LEASES, NODES, PODS, SERVICES, NotFoundError
@@ -97,6 +99,40 @@ def test_a_node_goes_when_no_pod_names_it_any_more(control_plane: ControlPlane) 
             await eventually(lambda: absent(client, "used"))
 
     with_nodes(control_plane, test, unused_node_seconds=0.5)
+
+
+def test_a_node_that_is_bound_to_while_its_pods_are_asked_for_stays(
+    control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(nodes: Nodes) -> None:
+        client = nodes.client
+        list_all = client.list_all
+        asked, bound = asyncio.Event(), asyncio.Event()
+
+        async def answered_late(*arguments: Any, **rest: Any) -> Any:
+            found = await list_all(*arguments, **rest)
+            asked.set()
+            await bound.wait()
+            return found
+
+        async with nodes.running() as made:
+            async with made.in_use("raced"):
+                before = await client.get(NODES, None, "raced")
+                monkeypatch.setattr(client, "list_all", answered_late)
+                made.add_all()
+                await eventually(asked.is_set)
+                await nodes.pod("pod", "raced")
+            bound.set()
+
+            async def another() -> bool:
+                return await absent(client, "raced") or (
+                    (await client.get(NODES, None, "raced"))["metadata"]["uid"] != before["metadata"]["uid"]
+                )
+
+            await never(another, 1.0)
+        await client.delete(NODES, None, "raced")
+
+    with_nodes(control_plane, test, unused_node_seconds=0.1)
 
 
 def test_nodes_that_joined_by_themselves_are_left_alone(control_plane: ControlPlane) -> None:
