@@ -97,7 +97,7 @@ class VolumeController:
             if change.pop("storageClassName", None) is None:
                 raise
             # Kubernetes before 1.26 lets nobody fill in the class.
-            return await self._change_claim(claim, {"spec": change})
+            return await self._change_claim(claim, {"spec": change}) if change else claim
 
     async def _make(self, wanted: Object, found: Entry | None) -> None:
         """Creates a volume, or puts right what somebody inside has changed."""

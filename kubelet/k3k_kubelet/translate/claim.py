@@ -91,13 +91,14 @@ def spec_changes(claim: Mapping[str, Any], host: Mapping[str, Any]) -> Object | 
     """What the virtual claim's spec gets once it has a copy, as a merge patch; None if it has that.
 
     The name of its volume to come, so that the virtual cluster's own controller neither binds another one nor
-    asks for a provisioner; and the class that the host has chosen.
+    asks for a provisioner; and the class that the host has chosen, which it may do some time after the copy
+    was made.
     """
     spec, change = claim["spec"], {}
     if not spec.get("volumeName"):
         change["volumeName"] = volume_name(claim["metadata"]["uid"])
-        if class_of(claim) is None and host["spec"].get("storageClassName"):
-            change["storageClassName"] = host["spec"]["storageClassName"]
+    if class_of(claim) is None and host["spec"].get("storageClassName") and not is_bound(claim):
+        change["storageClassName"] = host["spec"]["storageClassName"]
     return change or None
 
 

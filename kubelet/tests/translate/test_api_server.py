@@ -7,10 +7,18 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from k3k_kubelet.api import CONFIG_MAPS, PODS, SECRETS, SERVICE_ACCOUNTS, ApiClient, PatchType
+from k3k_kubelet.api import (
+    CONFIG_MAPS,
+    PERSISTENT_VOLUME_CLAIMS,
+    PODS,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+    ApiClient,
+    PatchType,
+)
 from k3k_kubelet.api.errors import ForbiddenError, InvalidError
 from k3k_kubelet.api.resources import NAMESPACES
-from k3k_kubelet.translate import Refused, config, status, token
+from k3k_kubelet.translate import Refused, claim, config, status, token
 from k3k_kubelet.translate import update as updates
 
 from kubelet.tests.controlplane import ControlPlane
@@ -255,6 +263,24 @@ def test_copies_and_tokens_are_objects_of_the_host(host: ControlPlane) -> None:
         assert (await client.create(SECRETS, CLUSTER.namespace, copied))["data"] == {"token": "YQ=="}
         tokens = token.secret(pod(), CLUSTER, {"token-0": "a"})
         assert (await client.create(SECRETS, CLUSTER.namespace, tokens))["data"] == tokens["data"]
+
+    call(host, run)
+
+
+def test_a_claim_takes_its_volumes_name_and_later_the_class_that_the_host_has_chosen(
+    host: ControlPlane,
+) -> None:
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+
+    async def run(client: ApiClient) -> None:
+        path = (PERSISTENT_VOLUME_CLAIMS, "inside")
+        made = await client.create(*path, {"metadata": {"name": "classless"}, "spec": spec})
+        for chosen in ({}, {"storageClassName": "usual"}):
+            change = claim.spec_changes(made, {"spec": {**spec, **chosen}})
+            assert change
+            made = await client.patch(*path, "classless", {"spec": change})
+        assert made["spec"]["volumeName"] == claim.volume_name(made["metadata"]["uid"])
+        assert made["spec"]["storageClassName"] == "usual"
 
     call(host, run)
 

@@ -273,7 +273,9 @@ def test_with_its_copy_a_claim_gets_its_volumes_name_and_the_hosts_class() -> No
     assert claim.spec_changes(named, host) == {"volumeName": "pvc-claim-uid"}
     old = asked(annotations={claim.CLASS_ANNOTATION: "fast"})
     assert claim.spec_changes(old, host) == {"volumeName": "pvc-claim-uid"}
-    assert claim.spec_changes(asked({"volumeName": "pvc-claim-uid"}), host) is None
+    late = asked({"volumeName": "pvc-claim-uid"})  # the host has chosen a moment later
+    assert claim.spec_changes(late, host) == {"storageClassName": "the-default"}
+    assert claim.spec_changes(bound(late), host) is None
 
 
 def test_the_status_says_how_far_a_resize_is() -> None:
