@@ -16,9 +16,9 @@ from kubelet.image import build
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy: nobody edits it while the tests run."""
+    """A copy: nobody edits it while the tests run, nor writes into it what Python has compiled."""
     copy = tmp_path_factory.mktemp("source") / "k3k_kubelet"
-    shutil.copytree(Path(k3k_kubelet.__file__).parent, copy)
+    shutil.copytree(Path(k3k_kubelet.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
     return copy
 
 

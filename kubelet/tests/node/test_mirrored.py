@@ -10,12 +10,13 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from k3k_kubelet.api import LEASES, NODES, PODS, NotFoundError
+from k3k_kubelet.api import NODES, PODS, NotFoundError
 from k3k_kubelet.events import timestamp
 from k3k_kubelet.node import facts, manifest
 from k3k_kubelet.translate import identity
 
 from kubelet.tests.clusters import NAMESPACE, Clusters, started
+from kubelet.tests.node.test_failure import has_lease, is_silent, renewals
 from kubelet.tests.node.test_tenant import DAEMON_SETS, absent, until_node
 from kubelet.tests.waiting import eventually, never
 from kubelet.tests.world import World, condition, in_world, running_status
@@ -257,18 +258,18 @@ def test_a_node_is_as_ready_as_the_hosts(mirrored: Clusters) -> None:
             await until_node(world, "moody", lambda node: is_ready(node, "True"))
             await world.pod("pod")
             await world.running("pod", "moody")
+            await eventually(lambda: has_lease(world, "moody"))
             await say(world, "moody", "False")  # its kubelet lives, and has a problem
             node = await until_node(world, "moody", lambda node: is_ready(node, "False"))
             assert condition(node, "Ready")["message"] == "said by the host"
             await say(world, "moody", "Unknown")
             await until_node(world, "moody", lambda node: is_ready(node, "Unknown"))
-            lease = await world.virtual.get(LEASES, manifest.LEASE_NAMESPACE, "moody")
+            await eventually(lambda: is_silent(world, "moody"))
+            before = await renewals(world, "moody")
 
             async def renewed() -> bool:
-                now = await world.virtual.get(LEASES, manifest.LEASE_NAMESPACE, "moody")
-                return bool(now["spec"]["renewTime"] != lease["spec"]["renewTime"])
+                return await renewals(world, "moody") != before
 
-            await never(renewed, 11.0)  # renewed each 10 s
             await say(world, "moody", "True")
             await world.report("pod", running_status())
             await until_node(world, "moody", lambda node: is_ready(node, "True"))

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from k3k_kubelet import quantity
 from k3k_kubelet.api import LEASES, NODES, PODS, NotFoundError, PatchType, Resource
 from k3k_kubelet.node import manifest
 from k3k_kubelet.translate import identity
@@ -57,7 +58,10 @@ def test_whatever_a_tenant_makes_of_a_node_is_put_right(clusters: Clusters) -> N
     async def test(world: World) -> None:
         await world.pod("pod")
         await world.running("pod", "abused")
-        before = await until_node(world, "abused", lambda node: condition(node, "Ready"))
+        # The kubelet may not know yet that the quota of an earlier test is gone.
+        before = await until_node(
+            world, "abused", lambda node: quantity.parse(node["status"]["capacity"]["pods"]) == 1000
+        )
         status = {
             "capacity": {"cpu": "1", "example.com/fpga": "9"},
             "daemonEndpoints": {"kubeletEndpoint": {"Port": 6443}},

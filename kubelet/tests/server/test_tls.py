@@ -58,8 +58,9 @@ async def with_server(folder: Path, serve: Serve, client: Callable[[int], None])
         server.close()
 
 
-def test_a_peer_that_still_sends_gets_everything(run: Run) -> None:
+def test_a_peer_that_still_sends_gets_everything(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """As `yes | kubectl exec -i pod -- head`: a plain close would reset the connection, and data with it."""
+    monkeypatch.setattr(tls, "SHUTDOWN_SECONDS", 60.0)
     output = os.urandom(2_000_000)
 
     async def serve(stream: TlsStream) -> None:

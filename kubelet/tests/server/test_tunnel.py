@@ -8,8 +8,10 @@ import json
 import os
 import ssl
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from k3k_kubelet.server import tunnel
 
 from kubelet.tests.server import peers
 from kubelet.tests.server.conftest import Run
@@ -182,21 +184,26 @@ def test_the_end_of_one_side_is_the_end_of_the_other(run: Run) -> None:
     run(test)
 
 
-def test_a_stream_on_which_nothing_moves_is_ended(run: Run) -> None:
+def test_a_stream_on_which_nothing_moves_is_ended(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(tunnel, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
     async def test(folder: Path) -> None:
-        async with running(folder, peers.echo, idle_seconds=2.0) as setup:
+        async with running(folder, peers.echo, idle_seconds=0.1) as setup:
             reader, writer = await setup.send(upgrade(EXEC))
             await Answer.read(reader)
-            loop = asyncio.get_running_loop()
             for _ in range(5):  # longer than the limit altogether, never so in between
+                now[0] += 0.08
                 with pytest.raises(TimeoutError):
-                    async with asyncio.timeout(0.5):
+                    async with asyncio.timeout(0.3):  # in which the limit is looked at
                         await reader.read()
                 writer.write(b"x")
                 assert await reader.readexactly(1) == b"x"
-            moved = loop.time()
-            assert await reader.read() == b""
-            assert loop.time() - moved > 1.0
+            end = asyncio.create_task(reader.read())
+            while not end.done():
+                now[0] += 0.1
+                await asyncio.sleep(0.05)
+            assert await end == b""
             writer.close()
 
     run(test)

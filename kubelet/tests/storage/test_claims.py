@@ -109,11 +109,12 @@ def test_a_refused_class_is_told_and_becomes_a_copy_when_the_policy_allows_it(cl
         policy(clusters, storageClasses=["cheap"])
         try:
             await claim(world, "data", storageClassName="dear")
-            event = await world.event("data", "HostCopyRefused")
-            assert event["message"] == (
+            message = (
                 "spec.storageClassName: the class 'dear' is not allowed; sync.toHost.persistentVolumeClaims."
                 "storageClasses of the cluster's policy has: cheap"
             )
+            event = await world.event("data", "HostCopyRefused", message)
+            assert event["message"] == message
             await claim(world, "usual", storageClassName=None)
             assert (await copy(world, "usual"))["spec"]["storageClassName"] == "cheap"
             await world.host_gone(PERSISTENT_VOLUME_CLAIMS, "data")

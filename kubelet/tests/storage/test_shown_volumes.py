@@ -8,7 +8,7 @@ import pytest
 from k3k_kubelet.api import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
 
 from kubelet.tests.clusters import NAMESPACE, Clusters
-from kubelet.tests.storage.provisioner import bound, copy, is_bound, until, volume
+from kubelet.tests.storage.provisioner import bound, claim, copy, is_bound, until, volume
 from kubelet.tests.waiting import eventually, never
 from kubelet.tests.world import Object, World, in_world
 
@@ -114,6 +114,8 @@ def test_a_claim_whose_copy_is_lost_is_lost_inside_and_never_an_empty_one(cluste
         found = await bound(world, "data")
         host = await copy(world, "data")
         uid = host["metadata"]["uid"]
+        await claim(world, "later")
+        await copy(world, "later")  # by now the kubelet knows that the one before is bound
         await world.host.patch(
             *(PERSISTENT_VOLUME_CLAIMS, NAMESPACE, host["metadata"]["name"]),
             {"metadata": {"finalizers": None}},
@@ -124,8 +126,8 @@ def test_a_claim_whose_copy_is_lost_is_lost_inside_and_never_an_empty_one(cluste
         await world.event("data", "HostCopyRefused", "is gone, and the volume with it")
         await never(lambda: world.host_get(PERSISTENT_VOLUME_CLAIMS, "data"), seconds=1)
         await world.pod("user", volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}])
-        event = await world.event("user", "HostPodWaitsForClaim")
-        assert event["message"] == 'persistentvolumeclaim "data" has lost its volume'
+        words = 'persistentvolumeclaim "data" has lost its volume'
+        assert (await world.event("user", "HostPodWaitsForClaim", words))["message"] == words
 
     in_world(clusters, test)
 

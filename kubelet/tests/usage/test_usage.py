@@ -105,7 +105,7 @@ def test_what_the_host_says_instead_is_not_passed_on_nor_asked_by_everyone(
     folder: Path, script: peers.Script, requests: int, words: str
 ) -> None:
     async def test(setup: Setup, host: ApiClient) -> None:
-        source = HostUsage(host, HOST_NAMESPACE, CLUSTER)
+        source = HostUsage(host, HOST_NAMESPACE, CLUSTER, clock=lambda: 100.0)
         for _ in range(3):
             with pytest.raises(UnavailableError) as raised:
                 await source.read()
