@@ -14,6 +14,7 @@ from k3k_kubelet import probe
 from k3k_kubelet.probe import NOT_ENFORCED, Ports, Verdict
 
 from kubelet.tests.controlplane import ADDRESS, free_ports
+from kubelet.tests.waiting import eventually
 
 LONG = 30.0
 """Seconds for one connection: a port that nobody listens on refuses at once, a busy machine does not."""
@@ -23,12 +24,22 @@ async def proved(listening: Ports, asked: Ports, seconds: float = 2.0) -> tuple[
     """What `ask` says after that time at the latest, and whether the pod that listens has ended."""
     listener = asyncio.create_task(probe.listen(listening, ADDRESS))
     try:
+        await eventually(lambda: _listens(listening.open))  # else the time runs from before that
         verdict = await probe.ask(ADDRESS, asked, seconds=seconds, connect=LONG)
         if not verdict.wrong:
             await asyncio.wait_for(listener, 60)
         return verdict, listener.done()
     finally:
         listener.cancel()
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(ADDRESS, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 def test_closed_ports_are_the_proof_and_end_both_pods() -> None:
