@@ -23,9 +23,11 @@ from kubelet.tests.world import World, in_world
 
 pytestmark = pytest.mark.xdist_group("kubelet-failures")  # slow: not on the worker that has the others
 
-TAKEOVER_SECONDS = 20.0
+TAKEOVER_SECONDS = 30.0
 """Until the other one has the Lease: 13 at the most, and a busy machine's share."""
 STOPPED_SECONDS = 20.0
+SILENT_SECONDS = 15.0
+"""Until one that is cut off is seen to write no more: 7 at the most, and a busy machine's share."""
 
 
 @pytest.fixture
@@ -36,9 +38,9 @@ def replicas(clusters: Clusters) -> Iterator[tuple[Replica, Replica]]:
     try:
         pair[0].start()
         asyncio.run(eventually(pair[0].leads))  # whoever was killed before holds it for a while
+        asyncio.run(eventually(pair[0].ready))  # not only one of its name, which has ended
         pair[1].start()
-        for replica in pair:
-            asyncio.run(eventually(replica.ready))
+        asyncio.run(eventually(pair[1].ready))
         yield pair
     finally:
         for replica in pair:
@@ -48,7 +50,7 @@ def replicas(clusters: Clusters) -> Iterator[tuple[Replica, Replica]]:
 
 def test_who_does_not_know_both_sides_does_not_lead(clusters: Clusters) -> None:
     clusters.stop_kubelet()
-    replica = Replica(clusters, "kubelet-0")
+    replica = Replica(clusters, "kubelet-alone")  # the Lease may have the name of one that has ended
     try:
         replica.virtual.refuse()
         replica.start()
@@ -130,8 +132,8 @@ def _taken_over(
         async with creating(world) as names:
             await eventually(lambda: len(names) > 10)
             await world.host_pod(names[5])
-            failed, failed_at = time.monotonic(), time.time()
             fail(leader)
+            failed, failed_at = time.monotonic(), time.time()
             await world.pod("after")
             names.append("after")
             await eventually(lambda: world.host_get(PODS, "after"))
@@ -165,8 +167,9 @@ def test_a_leader_that_was_stopped_writes_nothing_beside_the_next_one(
         leader.signal(signal.SIGCONT)
         assert leader.process is not None
         assert await asyncio.to_thread(leader.process.wait, 60) == 1
-        assert leader.host.writes(after=goes_on) == []
-        assert leader.virtual.writes(after=goes_on) == []
+        # The signal may have come between its look at the Lease and the request: that one is too late.
+        late = [*leader.host.writes(after=goes_on), *leader.virtual.writes(after=goes_on)]
+        assert [each.code for each in late] in ([], [409]), late
         assert f"is held by {other.name}" in leader.log()
         leader.start()  # as the host's kubelet does
         await eventually(leader.ready)
@@ -189,9 +192,10 @@ def test_a_leader_that_is_cut_off_from_the_host_makes_way(
 
     async def afterwards(world: World, failed: float) -> None:
         lease = (await _node_lease(world))["spec"]["renewTime"]
-        others = [each for each in leader.virtual.writes(after=failed + 10.0) if "/leases/" not in each.path]
-        assert others == []
-        assert not leader.ready()
+        await eventually(lambda: time.monotonic() >= failed + SILENT_SECONDS + 3.0)
+        late = leader.virtual.writes(after=failed + SILENT_SECONDS)
+        assert [each for each in late if "/leases/" not in each.path] == []
+        await eventually(lambda: not leader.ready())
         await eventually(lambda: _renewed(world, lease))
 
     async def _node_lease(world: World) -> dict[str, dict[str, str]]:
