@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from k3k_kubelet.api import CONFIG_MAPS, PODS, ForbiddenError, PatchType
+from k3k_kubelet.api import CONFIG_MAPS, PODS, PatchType
 from k3k_kubelet.api.errors import TooManyRequestsError
 
 from kubelet.tests.clusters import NAMESPACE, Clusters
+from kubelet.tests.refusals import forbidden
 from kubelet.tests.waiting import eventually
 from kubelet.tests.world import World, condition, in_world, running_status
 
@@ -218,15 +219,7 @@ def test_an_ephemeral_container_that_the_host_refuses_says_why(clusters: Cluster
             await world.running("debugged", "node-a")
             level = "pod-security.kubernetes.io/enforce"
             clusters.host.kubectl("label", "namespace", NAMESPACE, f"{level}=baseline")
-
-            async def enforced() -> bool:
-                try:
-                    await world.dry_run(**powers)
-                except ForbiddenError:
-                    return True
-                return False
-
-            await eventually(enforced)
+            await eventually(lambda: forbidden(world.dry_run(**powers), "violates PodSecurity"))
             bad = {"name": "bad", "image": "x", **powers}
             await change(world, "debugged", {"ephemeralContainers": [bad]}, "ephemeralcontainers")
             pod = await world.until("debugged", lambda pod: waiting(pod, "bad"))
