@@ -274,7 +274,7 @@ class Clusters:
             "extensionPort": self.extension_port,
             "extensionAddress": ADDRESS,
             "apiAddress": self.api_address,
-            "admissionSeconds": 3,
+            "admissionSeconds": 8,  # longer than a busy machine holds up whoever has just been answered
             "firstPort": self.first_port,
             "unusedNodeSeconds": 5,
             "mirrorHostNodes": self.mirror_host_nodes,
