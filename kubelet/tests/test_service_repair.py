@@ -189,9 +189,20 @@ def _at(obj: dict[str, Any], version: str) -> dict[str, Any]:
     return {**obj, "metadata": {**obj["metadata"], "resourceVersion": version}}
 
 
+async def _all_have_twins(world: World) -> bool:
+    """Whether the Services of all tests have theirs: what the end of copies took comes back one by one."""
+    hosts = await world.host.list_all(SERVICES, NAMESPACE)
+    known = {(each["metadata"].get("annotations") or {}).get("k3k-pulumi.io/uid") for each in hosts}
+    made = await world.virtual.list_all(SERVICES)
+    addressed = [each for each in made if each["spec"].get("clusterIP") not in (None, "None")]
+    mine = [each for each in addressed if each["metadata"]["namespace"] not in ("default", "kube-system")]
+    return {each["metadata"]["uid"] for each in mine} <= known
+
+
 def test_whoever_pretends_to_be_the_api_server_makes_no_more_than_a_twin_that_goes(own: Clusters) -> None:
     async def test(world: World) -> None:
         await asked(world)
+        await eventually(lambda: _all_have_twins(world))
         before = {each["metadata"]["uid"] for each in await world.host.list_all(SERVICES, NAMESPACE)}
         code, response = send(own, json.dumps(review(world, "forged")).encode())
         assert (code, response["allowed"]) == (200, True)
