@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
-from k3k_kubelet.api import CONFIG_MAPS, SECRETS
+from k3k_kubelet.api import CONFIG_MAPS, PODS, SECRETS
 
 from kubelet.tests.clusters import Clusters
 from kubelet.tests.proxy import Proxy
@@ -81,7 +82,15 @@ def test_what_was_removed_for_a_refused_pod_is_made_again_with_it(
                 return not any(await copies(world))
 
             await eventually(all_removed)
-        await world.host_pod("user")
+        tries = itertools.count()
+
+        async def made() -> object:
+            """The copy; it is tried again at each change, before the stalled watches are noticed."""
+            change = {"metadata": {"labels": {"try": str(next(tries))}}}
+            await world.virtual.patch(PODS, world.namespace, "user", change)
+            return await world.host_get(PODS, "user")
+
+        await eventually(made, interval=0.5)
         assert await copies(world) == [True, True, True]
 
     in_world(clusters, test)
