@@ -52,23 +52,34 @@ def create(api: client.CoreV1Api, namespace: str, body: dict[str, Any]) -> clien
 
 @contextmanager
 def watched(kubectl: Kubectl, file: Path) -> Iterator[Callable[[set[str]], Counter[str]]]:
-    """Watches a namespace's Services; gives how often which event came for those of some names."""
+    """Watches a namespace's Services; gives how often which event came for those of some names.
+
+    An API server ends the watch of who does not keep up with a burst: it goes on where it ended.
+    """
     path = f"/api/v1/namespaces/{kubectl.namespace}/services"
     since = json.loads(kubectl("get", "--raw", f"{path}?limit=1"))["metadata"]["resourceVersion"]
-    command = kubectl.command("get", "--raw", f"{path}?watch=true&resourceVersion={since}")
+
+    def follow(version: str) -> subprocess.Popen[bytes]:
+        command = kubectl.command("get", "--raw", f"{path}?watch=true&resourceVersion={version}")
+        with file.open("ab") as out:
+            return subprocess.Popen(command, stdout=out, env=kubectl.environment())
 
     def events(names: set[str]) -> Counter[str]:
-        whole = file.read_text().rpartition("\n")[0]
-        found = [json.loads(line) for line in whole.splitlines()]
+        nonlocal process
+        has_ended = process.poll() is not None  # asked before what it has told is read
+        lines = file.read_text().rpartition("\n")[0].splitlines()
+        found = [json.loads(line) for line in lines]
+        if has_ended:
+            file.write_text("".join(f"{line}\n" for line in lines))  # without the half of one
+            process = follow(found[-1]["object"]["metadata"]["resourceVersion"] if found else since)
         return Counter(each["type"] for each in found if each["object"]["metadata"].get("name") in names)
 
-    with file.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, env=kubectl.environment())
-        try:
-            yield events
-        finally:
-            process.kill()
-            process.wait()
+    process = follow(since)
+    try:
+        yield events
+    finally:
+        process.kill()
+        process.wait()
 
 
 @both
