@@ -188,13 +188,15 @@ class Host:
         for _ in range(REWRITES):
             with self._errors(str(ref)):
                 try:
-                    applied = self._dynamic.server_side_apply(
-                        self._resource(ref),
-                        body=body,
-                        name=ref.name,
-                        namespace=ref.namespace or None,
-                        field_manager=field_manager,
-                        _request_timeout=REQUEST_TIMEOUT,
+                    return _plain(
+                        self._dynamic.server_side_apply(
+                            self._resource(ref),
+                            body=body,
+                            name=ref.name,
+                            namespace=ref.namespace or None,
+                            field_manager=field_manager,
+                            _request_timeout=REQUEST_TIMEOUT,
+                        )
                     )
                 except ConflictError as error:
                     if _is_of_fields(error):
@@ -203,8 +205,6 @@ class Host:
                             "choose another name or namespace, or delete that object"
                         ) from error
                     conflict = error
-                else:
-                    return _plain(applied)
             time.sleep(RETRY_SECONDS)
         raise DirectError(f"{ref}: {conflict.summary()}") from conflict
 

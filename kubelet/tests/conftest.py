@@ -8,6 +8,7 @@ import pytest
 
 from kubelet.tests.clusters import Clusters, started
 from kubelet.tests.controlplane import ControlPlane
+from kubelet.tests.replica import Replica, in_place
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +38,10 @@ def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clusters]:
     """A host, a virtual cluster and the kubelet of this process; who stops the kubelet starts it again."""
     with started(tmp_path_factory.mktemp("clusters")) as both:
         yield both
+
+
+@pytest.fixture
+def replica(clusters: Clusters) -> Iterator[Replica]:
+    """A kubelet behind proxies, in place of the clusters' own."""
+    with in_place(clusters) as found:
+        yield found

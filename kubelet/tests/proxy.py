@@ -8,6 +8,7 @@ import json
 import ssl
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ import aiohttp
 from aiohttp import web
 
 from kubelet.tests.controlplane import ADDRESS, ControlPlane, free_ports
-from kubelet.tests.waiting import SECONDS
+from kubelet.tests.waiting import SECONDS, eventually
 
 _HOP = frozenset(
     {"host", "connection", "transfer-encoding", "content-length", "keep-alive", "date", "server"}
@@ -239,6 +240,18 @@ class Proxy:
                 yield chunk
         finally:
             self.watches.discard(watch)
+
+
+async def stall(server: Proxy, *plurals: str, count: int = 1) -> None:
+    """From now on nothing is told of these, by none of so many watches of each; each begins by itself."""
+
+    def watched() -> bool:
+        found = Counter(watch.path.rpartition("/")[2] for watch in list(server.watches))
+        return all(found[plural] >= count for plural in plurals)
+
+    await eventually(watched)
+    for plural in plurals:
+        server.stall_watches(plural)
 
 
 def is_watch(request: web.Request, _: bytes = b"") -> bool:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 
 import pytest
 from k3k_kubelet.api import CONFIG_MAPS, PODS, SECRETS
 
 from kubelet.tests.clusters import Clusters
-from kubelet.tests.proxy import Proxy
+from kubelet.tests.proxy import stall
 from kubelet.tests.refusals import full, quota
-from kubelet.tests.replica import Replica, in_place
+from kubelet.tests.replica import Replica
 from kubelet.tests.waiting import eventually
 from kubelet.tests.world import World, in_world
 
@@ -24,24 +23,6 @@ USES = {
         {"secretRef": {"name": "password"}},
     ]
 }
-
-
-@pytest.fixture
-def replica(clusters: Clusters) -> Iterator[Replica]:
-    """A kubelet behind proxies, in place of the clusters' own."""
-    with in_place(clusters) as found:
-        yield found
-
-
-async def stall(server: Proxy, *plurals: str) -> None:
-    """From now on the kubelet is not told of what becomes of these."""
-
-    def watched() -> bool:
-        return set(plurals) <= {watch.path.rpartition("/")[2] for watch in list(server.watches)}
-
-    await eventually(watched)
-    for plural in plurals:
-        server.stall_watches(plural)
 
 
 async def make_sources(world: World) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -14,30 +14,13 @@ from k3k_kubelet.sync.apply import MANIFEST
 
 from kubelet.tests import proxy
 from kubelet.tests.clusters import Clusters
-from kubelet.tests.proxy import Proxy
-from kubelet.tests.replica import Replica, in_place
+from kubelet.tests.proxy import stall
+from kubelet.tests.replica import Replica
 from kubelet.tests.services import asked, service, settled, twin
 from kubelet.tests.waiting import eventually
 from kubelet.tests.world import World, in_world
 
 pytestmark = pytest.mark.xdist_group("kubelet-failures")
-
-
-@pytest.fixture
-def replica(clusters: Clusters) -> Iterator[Replica]:
-    """A kubelet behind proxies, in place of the clusters' own."""
-    with in_place(clusters) as found:
-        yield found
-
-
-async def stall(server: Proxy, count: int) -> None:
-    """From now on the kubelet is not told of Services, by none of so many watches: each begins by itself."""
-
-    def watched() -> bool:
-        return sum(watch.path.endswith("/services") for watch in list(server.watches)) >= count
-
-    await eventually(watched)
-    server.stall_watches("services")
 
 
 def node_port(spec: dict[str, Any]) -> int:
@@ -105,7 +88,7 @@ def test_a_twin_that_the_watch_of_the_host_has_not_told_is_not_set_back(
             return request.method == "GET" and request.path.endswith(path)
 
         go_on, copied = threading.Event(), Copied(path)
-        await stall(replica.host, 2)  # that of admission, and that of the sync
+        await stall(replica.host, "services", count=2)  # that of admission, and that of the sync
         with replica.host.broken(proxy.held(go_on), applies=looks, times=1) as fault:
             await service(world, "web")
             await eventually(lambda: fault.hits)
@@ -138,7 +121,7 @@ def test_a_service_that_is_made_anew_is_not_taken_for_the_earlier_one(
             seen = list(replica.virtual.seen)
             return sum(each.method == "GET" and each.path.endswith(path) for each in seen)
 
-        await stall(replica.virtual, 1)
+        await stall(replica.virtual, "services")
         with replica.host.broken(proxy.page(500), applies=copied):
             await world.virtual.delete(SERVICES, world.namespace, "web")
             looked = looks()

@@ -41,10 +41,10 @@ def test_devices_reach_pods_inside_as_far_as_the_quota_goes(make_cluster: MakeCl
     view = make_cluster(node_capacity={"extended_resources": {"example.com/fpga": 1}})
     inside, workloads = view.inside, view.workloads
     workloads.apply(quota(gpus, 3))
-    four = json.dumps(pod("four", container(resources={"limits": {gpus: "4"}}))).encode()
+    four = pod("four", container(resources={"limits": {gpus: "4"}}))
 
     def quota_holds() -> bool:  # the API server learns of it by another watch than who writes its status
-        answer = workloads.run("create", "--dry-run=server", "-f", "-", stdin=four)
+        answer = workloads.dry_run(four)
         assert b"exceeded quota: devices" in answer.stderr, answer
         return True
 

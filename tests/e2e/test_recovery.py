@@ -6,7 +6,6 @@ them: `engine/test_recovery.py`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -50,8 +49,7 @@ def objects(namespace: Kubectl) -> dict[str, str]:
 
 def refusal(namespace: Kubectl) -> str:
     """What the host says to a pod like those of the cluster; `""` where it takes it."""
-    asked = json.dumps(pod("asked", securityContext=SECURITY_CONTEXT)).encode()
-    return namespace.run("create", "--dry-run=server", "-f", "-", stdin=asked).stderr.decode()
+    return namespace.dry_run(pod("asked", securityContext=SECURITY_CONTEXT)).stderr.decode()
 
 
 def test_what_stops_a_cluster_is_told_and_mended(

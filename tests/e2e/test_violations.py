@@ -108,7 +108,7 @@ def test_what_the_hosts_admission_refuses_is_told_and_runs_once_the_host_takes_i
         # Quotas and limit ranges hold from a moment after they are made; a quota refuses all with other words
         # until its usage is known.
         for each in pods:
-            answer = workloads.run("create", "--dry-run=server", "-f", "-", stdin=json.dumps(each).encode())
+            answer = workloads.dry_run(each)
             _, message = REFUSED_BY_THE_HOST[each["metadata"]["name"]]
             assert message in answer.stderr.decode(), answer
         return True

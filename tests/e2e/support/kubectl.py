@@ -122,6 +122,10 @@ class Kubectl:
         listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
         self("create", "-f", "-", stdin=json.dumps(listed).encode())
 
+    def dry_run(self, manifest: Mapping[str, Any]) -> subprocess.CompletedProcess[bytes]:
+        """What the API server says to the creation of an object, which is not made."""
+        return self.run("create", "--dry-run=server", "-f", "-", stdin=json.dumps(manifest).encode())
+
     def exec(
         self,
         pod: str,
